@@ -1,0 +1,63 @@
+"""What the trainer and the monitor say to each other, and where they say it.
+
+A run is a directory. The trainer appends *telemetry*, the monitor appends *control* and *journal*; every
+file has one writer, and a reader never changes anything. This package knows messages, their encoding, the
+files they live in and the lease that keeps two writers apart. It knows nothing of torch or of rules.
+"""
+
+from trainguard_wire.codec import CodecError, decode_control, decode_journal, decode_telemetry, encode
+from trainguard_wire.control import Action, Control, Intervention, Promotion
+from trainguard_wire.journal import Decision, Journal, Opened, Outcome, Promoted, Transition
+from trainguard_wire.lease import Lease, LeaseHeld
+from trainguard_wire.rundir import RunDirectory, RunDirectoryError, RunInfo
+from trainguard_wire.segments import RecordReader, SegmentReader, SegmentWriter
+from trainguard_wire.telemetry import (
+    Ack,
+    AckStatus,
+    CheckpointSaved,
+    Goodbye,
+    Heartbeat,
+    Hello,
+    NonFinite,
+    Sample,
+    Telemetry,
+    sample_of,
+)
+
+__version__ = "0.1.0"
+
+__all__ = [
+    "Ack",
+    "AckStatus",
+    "Action",
+    "CheckpointSaved",
+    "CodecError",
+    "Control",
+    "Decision",
+    "Goodbye",
+    "Heartbeat",
+    "Hello",
+    "Intervention",
+    "Journal",
+    "Lease",
+    "LeaseHeld",
+    "NonFinite",
+    "Opened",
+    "Outcome",
+    "Promoted",
+    "Promotion",
+    "RecordReader",
+    "RunDirectory",
+    "RunDirectoryError",
+    "RunInfo",
+    "Sample",
+    "SegmentReader",
+    "SegmentWriter",
+    "Telemetry",
+    "Transition",
+    "decode_control",
+    "decode_journal",
+    "decode_telemetry",
+    "encode",
+    "sample_of",
+]

@@ -1,0 +1,97 @@
+"""The journal: what the monitor saw, decided and learned. One JSON object a line, told apart by its ``type``.
+
+All but `Opened` are a pure function of the telemetry and the rules: the same telemetry gives the same
+lines, byte for byte, in the daemon, in a replay and after a crash.
+"""
+
+from typing import Annotated, Literal
+
+from msgspec import Meta, Struct
+
+from trainguard_wire.control import Action
+from trainguard_wire.telemetry import AckStatus
+
+Count = Annotated[int, Meta(ge=0)]
+AlertState = Literal["inactive", "pending", "firing"]
+Verdict = Literal[
+    "act",
+    "observe",
+    "await_approval",
+    "hold_cooldown",
+    "hold_limit",
+    "hold_inhibited",
+    "hold_settling",
+    "hold_in_flight",
+    "hold_outranked",
+    "hold_unsupported",
+]
+OutcomeStatus = AckStatus | Literal["lost"]
+
+
+class Opened(Struct, frozen=True, kw_only=True, tag_field="type", tag="opened"):
+    """A monitor took the run up. What it derives is journalled from telemetry record ``from_record`` on."""
+
+    time: float
+    pid: int
+    host: str
+    version: str
+    rules: str
+    rules_sha256: str
+    from_record: Count
+
+
+class Derived(Struct, frozen=True, kw_only=True, tag_field="type"):
+    """What every derived record carries: the step, generation and time of the telemetry it follows from."""
+
+    step: Count
+    generation: Count
+    time: float
+
+
+class Transition(Derived, frozen=True, kw_only=True, tag="transition"):
+    """A rule changed its state. ``value`` is the left side of the rule's first comparison, where it is finite."""
+
+    rule: str
+    before: AlertState
+    after: AlertState
+    value: float | None = None
+    reason: str = ""
+
+
+class Decision(Derived, frozen=True, kw_only=True, tag="decision"):
+    """What policy answered a firing rule, also when the answer was not to act, and why.
+
+    Recorded when the answer changes, not on every sample that a rule goes on firing.
+    """
+
+    rule: str
+    verdict: Verdict
+    reason: str
+    value: float | None = None
+    onset: Count = 0
+    summary: str = ""
+    intervention: str | None = None
+    actions: tuple[Action, ...] = ()
+
+
+class Outcome(Derived, frozen=True, kw_only=True, tag="outcome"):
+    """What became of one action of ours. ``lost``: no acknowledgement came before the action expired."""
+
+    rule: str
+    intervention: str
+    action: str
+    kind: str
+    status: OutcomeStatus
+    before: float | None = None
+    after: float | None = None
+    checkpoint: Count | None = None
+    reason: str = ""
+
+
+class Promoted(Derived, frozen=True, kw_only=True, tag="promoted"):
+    """A candidate checkpoint was found good."""
+
+    checkpoint: Count
+
+
+Journal = Opened | Transition | Decision | Outcome | Promoted

@@ -1,0 +1,123 @@
+"""Telemetry: what the trainer writes. One JSON object a line, told apart by its ``type``.
+
+Every record carries ``step`` (the optimizer step it speaks of, counted from 1; 0 is before the first),
+``generation`` (how many times this run has been rolled back or restarted) and ``time`` (Unix seconds).
+"""
+
+from collections.abc import Mapping
+from math import isfinite
+from typing import Annotated, Literal
+
+from msgspec import Meta, Struct, field
+
+Count = Annotated[int, Meta(ge=0)]
+NonFinite = Literal["NaN", "Infinity", "-Infinity"]
+AckStatus = Literal["applied", "refused", "expired", "failed"]
+
+
+class Record(Struct, frozen=True, kw_only=True, tag_field="type"):
+    """What every telemetry record carries."""
+
+    step: Count
+    generation: Count
+    time: float
+
+
+class Hello(Record, frozen=True, kw_only=True, tag="hello"):
+    """The first record of a trainer process: who speaks, what it can measure, what it can be told.
+
+    ``signals`` and ``actions`` are what this trainer offers; a rule that asks for an action it does not
+    offer is answered with the verdict ``hold_unsupported``. A hello opens a new generation.
+    """
+
+    run: str
+    pid: int
+    signals: tuple[str, ...]
+    actions: tuple[str, ...]
+    world_size: Annotated[int, Meta(ge=1)] = 1
+    version: str = ""
+
+
+class Sample(Record, frozen=True, kw_only=True, tag="sample"):
+    """Signal values measured at one step. Finite ones in ``values``, the others by name in ``nonfinite``.
+
+    JSON has no NaN, and codecs that meet one write ``null``: so that nothing is lost, a non-finite value
+    travels as its name. Use `sample_of` to make one from plain floats and `Sample.all_values` to read one back.
+    """
+
+    epoch: Count | None = None
+    values: dict[str, float]
+    nonfinite: dict[str, NonFinite] = field(default_factory=dict)
+
+    def all_values(self) -> dict[str, float]:
+        """Every value as a float, NaN and infinities included."""
+        if not self.nonfinite:
+            return self.values
+        return {**self.values, **{name: float(text) for name, text in self.nonfinite.items()}}
+
+
+class Ack(Record, frozen=True, kw_only=True, tag="ack"):
+    """What became of one action: at which step it took effect, and the value *observed* before and after.
+
+    ``before`` and ``after`` are None where the action changes no number. A restore is acknowledged in the
+    generation it starts, and names in ``checkpoint`` the step it went back to.
+    """
+
+    action: str
+    kind: str
+    status: AckStatus
+    before: float | None = None
+    after: float | None = None
+    checkpoint: Count | None = None
+    reason: str = ""
+
+
+class CheckpointSaved(Record, frozen=True, kw_only=True, tag="checkpoint"):
+    """A checkpoint of the state after ``step`` is on disk, as a candidate."""
+
+    seconds: float = 0.0
+
+
+class Heartbeat(Record, frozen=True, kw_only=True, tag="heartbeat"):
+    """The trainer is alive. ``lost`` counts the records it could not write, ``errors`` its own failures, since hello."""
+
+    lost: Count = 0
+    errors: dict[str, int] = field(default_factory=dict)
+
+
+class Goodbye(Record, frozen=True, kw_only=True, tag="goodbye"):
+    """The last record of a trainer process that ended in order."""
+
+    outcome: Literal["finished", "stopped", "failed"]
+    error: str = ""
+    lost: Count = 0
+
+
+Telemetry = Hello | Sample | Ack | CheckpointSaved | Heartbeat | Goodbye
+
+
+def sample_of(
+    values: Mapping[str, float], *, step: int, generation: int, time: float, epoch: int | None = None
+) -> Sample:
+    """A `Sample` of plain floats, with the non-finite ones set apart by name.
+
+    The sum is finite exactly when every value is, short of overflow, which the slow path sorts out: one
+    addition per value is all that a healthy sample costs.
+    """
+    total = sum(values.values())
+    if isfinite(total):
+        return Sample(step=step, generation=generation, time=time, epoch=epoch, values=dict(values))
+    return Sample(
+        step=step,
+        generation=generation,
+        time=time,
+        epoch=epoch,
+        values={name: value for name, value in values.items() if isfinite(value)},
+        nonfinite={name: _name_of(value) for name, value in values.items() if not isfinite(value)},
+    )
+
+
+def _name_of(value: float) -> NonFinite:
+    if value != value:
+        return "NaN"
+    return "Infinity" if value > 0 else "-Infinity"
