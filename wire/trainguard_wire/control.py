@@ -8,7 +8,7 @@ Count = Annotated[int, Meta(ge=0)]
 Parameter = float | int | str | bool | None
 
 
-class Action(Struct, frozen=True, kw_only=True):
+class Action(Struct, frozen=True, kw_only=True, omit_defaults=True):
     """One verb on something bounded, e.g. ``scale_lr`` with ``{"factor": 0.5}``. Acknowledged by its ``id``."""
 
     id: str
@@ -34,7 +34,7 @@ class Intervention(Struct, frozen=True, kw_only=True, tag_field="type", tag="int
 
 
 class Promotion(Struct, frozen=True, kw_only=True, tag_field="type", tag="promotion"):
-    """The checkpoint taken after step ``checkpoint`` has proved itself: the run stayed healthy after it. Not acknowledged."""
+    """The checkpoint of step ``checkpoint`` has proved itself: the run stayed healthy after it. Not acknowledged."""
 
     checkpoint: Count
     step: Count

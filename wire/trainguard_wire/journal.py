@@ -40,7 +40,7 @@ class Opened(Struct, frozen=True, kw_only=True, tag_field="type", tag="opened"):
     from_record: Count
 
 
-class Derived(Struct, frozen=True, kw_only=True, tag_field="type"):
+class Derived(Struct, frozen=True, kw_only=True, omit_defaults=True, tag_field="type"):
     """What every derived record carries: the step, generation and time of the telemetry it follows from."""
 
     step: Count

@@ -39,7 +39,10 @@ class Lease:
 
     @classmethod
     def take(cls, path: Path) -> "Lease":
-        """Take the lease kept in the file ``path``. Raises `LeaseHeld` where it is taken, `OSError` where it can't be kept."""
+        """Take the lease kept in the file ``path``.
+
+        Raises `LeaseHeld` where somebody has it, `OSError` where the file can't be made.
+        """
         fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
         try:
             fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)

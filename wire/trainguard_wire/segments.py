@@ -172,7 +172,7 @@ class SegmentReader:
 
 
 class RecordReader(Generic[_Record]):
-    """A `SegmentReader` whose lines are decoded. ``corrupt`` counts the lines that were no record, torn ones included."""
+    """A `SegmentReader` whose lines are decoded. ``corrupt`` counts lines that were no record, torn ones included."""
 
     def __init__(self, directory: Path, decode: Callable[[bytes], _Record]) -> None:
         self._lines = SegmentReader(directory)

@@ -15,7 +15,7 @@ NonFinite = Literal["NaN", "Infinity", "-Infinity"]
 AckStatus = Literal["applied", "refused", "expired", "failed"]
 
 
-class Record(Struct, frozen=True, kw_only=True, tag_field="type"):
+class Record(Struct, frozen=True, kw_only=True, omit_defaults=True, tag_field="type"):
     """What every telemetry record carries."""
 
     step: Count
@@ -79,7 +79,10 @@ class CheckpointSaved(Record, frozen=True, kw_only=True, tag="checkpoint"):
 
 
 class Heartbeat(Record, frozen=True, kw_only=True, tag="heartbeat"):
-    """The trainer is alive. ``lost`` counts the records it could not write, ``errors`` its own failures, since hello."""
+    """The trainer is alive.
+
+    Since its hello, ``lost`` records could not be written, and ``errors`` of its own were swallowed, by what failed.
+    """
 
     lost: Count = 0
     errors: dict[str, int] = field(default_factory=dict)
