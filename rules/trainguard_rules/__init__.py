@@ -1,1 +1,22 @@
+"""The law: rule files, the engine that judges telemetry by them, and the packs that come with trainguard.
 
+Everything here is pure: no clock, no thread, no socket, and no file but the loader's.
+"""
+
+from trainguard_rules.engine import Engine, Output
+from trainguard_rules.rulebook import Rule, RuleBook
+from trainguard_rules.rulefile import Problem, RuleFileError, load_rules, load_text, shipped_packs
+from trainguard_rules.watch import RuleStatus
+
+__all__ = [
+    "Engine",
+    "Output",
+    "Problem",
+    "Rule",
+    "RuleBook",
+    "RuleFileError",
+    "RuleStatus",
+    "load_rules",
+    "load_text",
+    "shipped_packs",
+]

@@ -1,0 +1,57 @@
+"""Which checkpoints can be trusted, and what the rules' windows were when each was taken.
+
+A saved checkpoint is a *candidate*. It becomes *good* once the run has been healthy for ``good_after`` steps on
+end since; one that was saved during an incident never does. Healthy means that no rule which judges health is
+pending or firing.
+"""
+
+from typing import Any
+
+KEPT = 8
+
+
+class CheckpointBook:
+    """Candidates, promotions and window snapshots of one trainer process."""
+
+    def __init__(self, good_after: int) -> None:
+        self.good_after = good_after
+        self.candidates: list[int] = []
+        self.promoted: list[int] = []
+        self._snapshots: dict[int, Any] = {}
+        self._ill_at: int | None = None
+
+    def saved(self, step: int, snapshot: Any, *, healthy: bool) -> None:
+        """A checkpoint of ``step`` is on disk."""
+        self._snapshots[step] = snapshot
+        while len(self._snapshots) > KEPT:
+            del self._snapshots[self._least_useful()]
+        if healthy:
+            self.candidates.append(step)
+
+    def judge(self, step: int, *, healthy: bool) -> list[int]:
+        """The candidates that a healthy or ill sample at ``step`` makes good."""
+        if not healthy:
+            self._ill_at = step
+            return []
+        since = -1 if self._ill_at is None else self._ill_at
+        good = [c for c in self.candidates if step - max(c, since) >= self.good_after]
+        for checkpoint in good:
+            self.candidates.remove(checkpoint)
+        self.promoted = [*self.promoted, *good][-KEPT:]
+        return good
+
+    def restored(self, step: int | None) -> Any | None:
+        """The snapshot taken with a checkpoint that has been restored; nothing that was saved later counts any more."""
+        if step is None:
+            self.candidates.clear()
+            return None
+        self.candidates = [c for c in self.candidates if c <= step]
+        return self._snapshots.get(step)
+
+    def clear(self) -> None:
+        self.candidates, self.promoted, self._ill_at = [], [], None
+        self._snapshots.clear()
+
+    def _least_useful(self) -> int:
+        newest_good = self.promoted[-1] if self.promoted else None
+        return next(step for step in self._snapshots if step != newest_good)

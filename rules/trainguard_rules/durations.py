@@ -1,0 +1,78 @@
+"""Training time: moments, durations and limits, in steps, epochs or seconds.
+
+Steps are the natural unit of a guard, seconds are Prometheus's; a moment has all three. Time only ever
+comes from messages.
+"""
+
+import re
+from typing import Literal, NamedTuple
+
+Unit = Literal["steps", "epochs", "seconds"]
+
+_COUNTED = re.compile(r"(\d+)\s*(step|epoch)s?")
+_CLOCK = re.compile(r"(?:(\d+)d)?(?:(\d+)h)?(?:(\d+)m)?(?:(\d+)s)?")
+_SECONDS = (86400, 3600, 60, 1)
+_LIMIT = re.compile(r"(\d+)(?:\s+per\s+(.+))?")
+
+
+class Moment(NamedTuple):
+    """Where the run is: optimizer step, epoch (None where the loop does not say), Unix seconds."""
+
+    step: int
+    epoch: int | None
+    time: float
+
+
+class Duration(NamedTuple):
+    """So many steps, epochs or seconds."""
+
+    amount: int
+    unit: Unit
+
+    def __str__(self) -> str:
+        if self.unit == "seconds":
+            return f"{self.amount}s"
+        return f"{self.amount} {self.unit[:-1]}{'' if self.amount == 1 else 's'}"
+
+    @classmethod
+    def parse(cls, text: str) -> "Duration":
+        """``5 steps``, ``2 epochs`` or Prometheus's ``30s``, ``5m``, ``1h30m``. Raises ValueError."""
+        if counted := _COUNTED.fullmatch(text.strip()):
+            return cls(int(counted[1]), "epochs" if counted[2] == "epoch" else "steps")
+        clock = _CLOCK.fullmatch(text.strip())
+        if clock and any(clock.groups()):
+            return cls(sum(int(n or 0) * s for n, s in zip(clock.groups(), _SECONDS, strict=True)), "seconds")
+        raise ValueError(f"{text!r} is not a duration: write '5 steps', '2 epochs' or '30s'")
+
+    def passed(self, since: Moment, now: Moment) -> bool:
+        """Whether this much has gone by. An unknown epoch never passes."""
+        return elapsed(since, now, self.unit) >= self.amount
+
+
+def elapsed(since: Moment, now: Moment, unit: Unit) -> float:
+    """From one moment to a later one; NaN in epochs where either moment has none."""
+    if unit == "steps":
+        return now.step - since.step
+    if unit == "seconds":
+        return now.time - since.time
+    if since.epoch is None or now.epoch is None:
+        return float("nan")
+    return now.epoch - since.epoch
+
+
+class Limit(NamedTuple):
+    """So many ``times`` ``per`` duration, or in all of the run where ``per`` is None."""
+
+    times: int
+    per: Duration | None = None
+
+    def __str__(self) -> str:
+        return f"{self.times} per {self.per}" if self.per else f"{self.times} in all"
+
+    @classmethod
+    def parse(cls, text: str) -> "Limit":
+        """``4 per 1000 steps``, ``2 per 1h`` or ``3``. Raises ValueError."""
+        match = _LIMIT.fullmatch(text.strip())
+        if not match or int(match[1]) < 1:
+            raise ValueError(f"{text!r} is not a limit: write '4 per 1000 steps', or '3' for the whole run")
+        return cls(int(match[1]), Duration.parse(match[2]) if match[2] else None)

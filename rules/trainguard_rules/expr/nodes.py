@@ -1,0 +1,104 @@
+"""The tree of a checked expression. Numbers and truth values never mix: `is_truth` tells which a node gives."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Literal
+
+from trainguard_rules.expr.functions import Function
+
+Comparison = Literal["<", "<=", ">", ">=", "==", "!="]
+Arithmetics = Literal["+", "-", "*", "/", "%", "**"]
+
+
+@dataclass(frozen=True, slots=True)
+class Number:
+    """A constant, or a parameter's value."""
+
+    value: float
+
+
+@dataclass(frozen=True, slots=True)
+class Signal:
+    """The last value of a signal."""
+
+    name: str
+
+
+@dataclass(frozen=True, slots=True)
+class Clock:
+    """Training time: where the sample stands."""
+
+    name: Literal["step", "epoch", "time"]
+
+
+@dataclass(frozen=True, slots=True)
+class Negative:
+    operand: "Node"
+
+
+@dataclass(frozen=True, slots=True)
+class Arithmetic:
+    operator: Arithmetics
+    left: "Node"
+    right: "Node"
+
+
+@dataclass(frozen=True, slots=True)
+class Compare:
+    """A chain ``a < b <= c``: every neighbouring pair must hold."""
+
+    operators: tuple[Comparison, ...]
+    operands: tuple["Node", ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Logic:
+    operator: Literal["and", "or"]
+    operands: tuple["Node", ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Not:
+    operand: "Node"
+
+
+@dataclass(frozen=True, slots=True)
+class Call:
+    """A function of ``argument``; ``setting`` is its window, lag or unit, where it has one."""
+
+    function: Function
+    argument: "Node"
+    setting: int | str | None = None
+
+
+Node = Number | Signal | Clock | Negative | Arithmetic | Compare | Logic | Not | Call
+
+
+def is_truth(node: Node) -> bool:
+    """Whether the node gives true, false or unknown, and not a number."""
+    if isinstance(node, Call):
+        return node.function.gives_truth
+    return isinstance(node, Compare | Logic | Not)
+
+
+def children(node: Node) -> tuple[Node, ...]:
+    match node:
+        case Negative(operand) | Not(operand) | Call(argument=operand):
+            return (operand,)
+        case Arithmetic(left=left, right=right):
+            return (left, right)
+        case Compare(operands=operands) | Logic(operands=operands):
+            return operands
+        case _:
+            return ()
+
+
+def walk(node: Node) -> Iterator[Node]:
+    """The node and everything below it, outermost first."""
+    yield node
+    for child in children(node):
+        yield from walk(child)
+
+
+def signals_of(node: Node) -> frozenset[str]:
+    return frozenset(n.name for n in walk(node) if isinstance(n, Signal))

@@ -1,0 +1,286 @@
+"""Text to tree: Python's grammar, a whitelist of its nodes, types and arities checked, every problem reported.
+
+Nothing else of Python gets through: no attribute, no subscript, no literal but a number, no name and no
+call that is not in the scope. Length, size and depth are bounded.
+"""
+
+import ast
+import math
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass, field
+from difflib import get_close_matches
+from typing import NamedTuple, cast
+
+from trainguard_rules.expr import nodes
+from trainguard_rules.expr.functions import FUNCTIONS, LARGEST_LAG, LARGEST_WINDOW, UNITS, Function
+from trainguard_rules.expr.nodes import Node, is_truth, signals_of
+
+LONGEST_TEXT = 4000
+MOST_NODES = 400
+DEEPEST = 40
+CLOCKS = ("step", "epoch", "time")
+
+_ARITHMETIC: dict[type[ast.operator], nodes.Arithmetics] = {
+    ast.Add: "+",
+    ast.Sub: "-",
+    ast.Mult: "*",
+    ast.Div: "/",
+    ast.Mod: "%",
+    ast.Pow: "**",
+}
+_COMPARE: dict[type[ast.cmpop], nodes.Comparison] = {
+    ast.Lt: "<",
+    ast.LtE: "<=",
+    ast.Gt: ">",
+    ast.GtE: ">=",
+    ast.Eq: "==",
+    ast.NotEq: "!=",
+}
+
+
+class ExprProblem(NamedTuple):
+    """What is wrong, at which line and column of the expression (both from 1)."""
+
+    line: int
+    column: int
+    message: str
+
+
+@dataclass(frozen=True)
+class Scope:
+    """The names an expression may use, besides the clocks and the functions."""
+
+    signals: Collection[str]
+    params: Mapping[str, float] = field(default_factory=dict)
+
+    @property
+    def names(self) -> list[str]:
+        return [*self.signals, *self.params, *CLOCKS]
+
+
+def parse(text: str, scope: Scope, *, wants_truth: bool = True) -> tuple[Node | None, list[ExprProblem]]:
+    """The tree, or None and everything that is wrong with the text. Never raises on any text."""
+    if len(text) > LONGEST_TEXT:
+        return None, [ExprProblem(1, 1, f"expression of {len(text)} characters: {LONGEST_TEXT} at most")]
+    try:
+        body = ast.parse(text.strip() or " ", mode="eval").body
+    except SyntaxError as error:
+        message = f"not an expression: {error.msg}" if text.strip() else "empty expression"
+        return None, [ExprProblem(error.lineno or 1, error.offset or 1, message)]
+    except (ValueError, RecursionError, MemoryError) as error:
+        return None, [ExprProblem(1, 1, f"not an expression: {error or type(error).__name__}")]
+    if oversize := _oversize(body):
+        return None, [ExprProblem(1, 1, oversize)]
+    reader = _Reader(scope)
+    node = reader.truth(body) if wants_truth else reader.number(body)
+    if node is not None and not reader.problems and not signals_of(node) and not _has_clock(node):
+        reader.problem(body, "the expression looks at no signal: it is always the same")
+    return (None if reader.problems else node), reader.problems
+
+
+def _has_clock(node: Node) -> bool:
+    return any(isinstance(n, nodes.Clock) for n in nodes.walk(node))
+
+
+def _oversize(body: ast.expr) -> str:
+    size, level = 0, [body]
+    for _ in range(DEEPEST):
+        size += len(level)
+        level = [child for node in level for child in ast.iter_child_nodes(node) if isinstance(child, ast.expr)]
+        if not level or size > MOST_NODES:
+            break
+    if size > MOST_NODES:
+        return f"expression of more than {MOST_NODES} parts"
+    return f"expression nested more than {DEEPEST} deep" if level else ""
+
+
+class _Reader:
+    """Reads one expression; gives None for what is wrong and goes on, so that all problems come at once."""
+
+    def __init__(self, scope: Scope) -> None:
+        self.scope = scope
+        self.problems: list[ExprProblem] = []
+
+    def problem(self, at: ast.expr, message: str) -> None:
+        self.problems.append(ExprProblem(at.lineno, at.col_offset + 1, message))
+
+    def truth(self, at: ast.expr) -> Node | None:
+        node = self.node(at)
+        if node is not None and not is_truth(node):
+            self.problem(
+                at, f"{_quote(at)} is a number where a comparison is wanted: write e.g. {_quote(at)[1:-1]} > 0"
+            )
+            return None
+        return node
+
+    def number(self, at: ast.expr) -> Node | None:
+        node = self.node(at)
+        if node is not None and is_truth(node):
+            self.problem(at, f"{_quote(at)} is a comparison where a number is wanted")
+            return None
+        return node
+
+    def node(self, at: ast.expr) -> Node | None:
+        match at:
+            case ast.Constant():
+                return self.constant(at)
+            case ast.Name():
+                return self.name(at)
+            case ast.UnaryOp():
+                return self.unary(at)
+            case ast.BinOp():
+                return self.binary(at)
+            case ast.Compare():
+                return self.compare(at)
+            case ast.BoolOp():
+                operands = [self.truth(value) for value in at.values]
+                return nodes.Logic("and" if isinstance(at.op, ast.And) else "or", _all(operands))
+            case ast.Call():
+                return self.call(at)
+        self.problem(at, f"{_quote(at)}: {_WHAT.get(type(at), type(at).__name__)} is not part of the rule language")
+        return None
+
+    def constant(self, at: ast.Constant) -> Node | None:
+        if isinstance(at.value, int | float) and not isinstance(at.value, bool):
+            try:
+                value = float(at.value)
+            except OverflowError:
+                value = math.inf
+            if math.isfinite(value):
+                return nodes.Number(value)
+        self.problem(at, f"{_quote(at)} is not a finite number")
+        return None
+
+    def name(self, at: ast.Name) -> Node | None:
+        if at.id in CLOCKS:
+            return nodes.Clock(at.id)  # type: ignore[arg-type]
+        if at.id in self.scope.params:
+            return nodes.Number(float(self.scope.params[at.id]))
+        if at.id in self.scope.signals:
+            return nodes.Signal(at.id)
+        if at.id in FUNCTIONS:
+            self.problem(at, f"{at.id!r} is a function: write {FUNCTIONS[at.id].usage}")
+        else:
+            self.problem(at, f"unknown signal {at.id!r}{_near(at.id, self.scope.names) or _HOW_TO_DECLARE}")
+        return None
+
+    def unary(self, at: ast.UnaryOp) -> Node | None:
+        if isinstance(at.op, ast.Not):
+            inner = self.truth(at.operand)
+            return inner and nodes.Not(inner)
+        if isinstance(at.op, ast.Invert):
+            self.problem(at, "'~' is not part of the rule language: write 'not'")
+            return None
+        operand = self.number(at.operand)
+        if operand is None or isinstance(at.op, ast.UAdd):
+            return operand
+        return nodes.Number(-operand.value) if isinstance(operand, nodes.Number) else nodes.Negative(operand)
+
+    def binary(self, at: ast.BinOp) -> Node | None:
+        left, right = self.number(at.left), self.number(at.right)
+        operator = _ARITHMETIC.get(type(at.op))
+        if operator is None:
+            self.problem(at, f"{_quote(at)}: only + - * / % ** join numbers, and 'and', 'or' comparisons")
+            return None
+        if left is None or right is None:
+            return None
+        return nodes.Arithmetic(operator, left, right)
+
+    def compare(self, at: ast.Compare) -> Node | None:
+        operands = [self.number(operand) for operand in (at.left, *at.comparators)]
+        operators = [_COMPARE.get(type(op)) for op in at.ops]
+        if None in operators:
+            self.problem(at, f"{_quote(at)}: compare numbers with < <= > >= == !=")
+            return None
+        return nodes.Compare(tuple(op for op in operators if op), _all(operands))
+
+    def call(self, at: ast.Call) -> Node | None:
+        if not isinstance(at.func, ast.Name):
+            self.problem(at, f"{_quote(at)}: only the functions of the rule language can be called")
+            return None
+        function = FUNCTIONS.get(at.func.id)
+        if function is None:
+            self.problem(at, f"unknown function {at.func.id!r}{_near(at.func.id, FUNCTIONS)}")
+            return None
+        if not self._arity(at, function):
+            return None
+        argument = self.number(at.args[0])
+        setting = self._setting(at, function)
+        if argument is None or (setting is None and function.setting):
+            return None
+        if function.statistic and not signals_of(argument):
+            self.problem(at.args[0], f"{function.usage}: x must contain a signal")
+            return None
+        return nodes.Call(function, argument, setting)
+
+    def _arity(self, at: ast.Call, function: Function) -> bool:
+        given = len(at.args) + len(at.keywords)
+        least = 1 if function.setting is None or function.default is not None else 2
+        most = 1 if function.setting is None else 2
+        named = [keyword.arg for keyword in at.keywords]
+        if not at.args or any(isinstance(a, ast.Starred) for a in at.args) or set(named) - {function.setting}:
+            self.problem(at, f"{_quote(at)}: write {function.usage}")
+        elif not least <= given <= most:
+            wanted = str(least) if least == most else f"{least} or {most}"
+            self.problem(at, f"{function.name} takes {wanted} arguments, not {given}: write {function.usage}")
+        else:
+            return True
+        return False
+
+    def _setting(self, at: ast.Call, function: Function) -> int | str | None:
+        extra = [*at.args[1:], *(keyword.value for keyword in at.keywords)]
+        if not extra:
+            return function.default
+        if function.setting == "unit":
+            return self._unit(extra[0], function)
+        largest = LARGEST_WINDOW if function.setting == "window" else LARGEST_LAG
+        node = self.number(extra[0])
+        if node is None:
+            return None
+        if isinstance(node, nodes.Number) and node.value.is_integer() and 1 <= node.value <= largest:
+            return int(node.value)
+        self.problem(
+            extra[0],
+            f"{function.usage}: {function.setting} must be a whole number from 1 to {largest}, not {_quote(extra[0])}",
+        )
+        return None
+
+    def _unit(self, at: ast.expr, function: Function) -> str | None:
+        if isinstance(at, ast.Name) and at.id in UNITS:
+            return at.id
+        self.problem(at, f"{function.usage}: the unit is one of {', '.join(UNITS)}, not {_quote(at)}")
+        return None
+
+
+_HOW_TO_DECLARE = "; a signal of your own is declared under 'signals:' at the top of the file"
+_WHAT: dict[type[ast.expr], str] = {
+    ast.Attribute: "an attribute",
+    ast.Subscript: "a subscript",
+    ast.IfExp: "'if … else'",
+    ast.Lambda: "a lambda",
+    ast.List: "a list",
+    ast.Tuple: "a tuple",
+    ast.Dict: "a dictionary",
+    ast.Set: "a set",
+    ast.JoinedStr: "a string",
+    ast.NamedExpr: "':='",
+    ast.ListComp: "a comprehension",
+    ast.GeneratorExp: "a comprehension",
+    ast.Await: "'await'",
+    ast.Starred: "'*'",
+}
+
+
+def _all(operands: list[Node | None]) -> tuple[Node, ...]:
+    # Where one is missing a problem is on record, and the tree is thrown away.
+    return cast("tuple[Node, ...]", tuple(operands)) if None not in operands else ()
+
+
+def _near(name: str, known: Collection[str]) -> str:
+    close = get_close_matches(name, list(known), n=1)
+    return f"; did you mean {close[0]!r}?" if close else ""
+
+
+def _quote(at: ast.expr) -> str:
+    text = ast.unparse(at)
+    return f"'{text if len(text) <= 40 else text[:37] + '...'}'"

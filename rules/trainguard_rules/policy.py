@@ -1,0 +1,96 @@
+"""Policy: may a firing rule act? The answer is one of a closed set of verdicts, with a reason in words.
+
+The questions are asked in one order, the first that objects gives the verdict: can the trainer do it
+(``hold_unsupported``), does ``unless`` inhibit it (``hold_inhibited``), is an intervention under way
+(``hold_outranked`` where it was decided on this very sample, else ``hold_in_flight``), has the rule acted too
+recently (``hold_cooldown``) or too often (``hold_limit``)? If nothing objects the rule acts, or, in mode
+``observe``, says that it would have; for its cooldown and limit that counts the same.
+"""
+
+from collections import deque
+from collections.abc import Collection
+from dataclasses import dataclass, field
+from typing import NamedTuple
+
+from trainguard_rules.durations import Moment, elapsed
+from trainguard_rules.rulebook import Rule
+from trainguard_wire.control import Intervention
+from trainguard_wire.journal import Verdict
+
+
+class Answer(NamedTuple):
+    """A verdict and why."""
+
+    verdict: Verdict
+    reason: str
+
+
+@dataclass(slots=True)
+class Memory:
+    """When a rule has acted, as far back as its limit looks."""
+
+    acted: deque[Moment] = field(default_factory=deque)
+
+    def add(self, rule: Rule, now: Moment) -> None:
+        self.acted.append(now)
+        self._forget(rule, now)
+
+    def count(self, rule: Rule, now: Moment) -> int:
+        self._forget(rule, now)
+        return len(self.acted)
+
+    def _forget(self, rule: Rule, now: Moment) -> None:
+        if rule.limit is None:
+            while len(self.acted) > 1:
+                self.acted.popleft()
+        elif rule.limit.per is not None:
+            while len(self.acted) > 1 and rule.limit.per.passed(self.acted[0], now):
+                self.acted.popleft()
+
+
+class Situation(NamedTuple):
+    """What policy has to know beside the rule and its memory."""
+
+    now: Moment
+    offered: Collection[str] | None
+    inhibited: bool
+    in_flight: Intervention | None
+
+
+def ask(rule: Rule, memory: Memory, situation: Situation) -> Answer:
+    """The answer to a firing rule that has actions."""
+    now, offered, inhibited, in_flight = situation
+    if offered is None:
+        return Answer("hold_unsupported", "no trainer has introduced itself yet")
+    if missing := [a.kind for a in rule.actions if a.kind not in offered]:
+        return Answer("hold_unsupported", f"this trainer does not offer {', '.join(missing)}")
+    if inhibited:
+        return Answer("hold_inhibited", f"unless: {rule.unless_source}")
+    if in_flight is not None:
+        same = in_flight.step == now.step
+        return Answer("hold_outranked" if same else "hold_in_flight", f"{in_flight.id} is under way")
+    return _too_soon(rule, memory, now) or _too_often(rule, memory, now) or _go(rule)
+
+
+def _too_soon(rule: Rule, memory: Memory, now: Moment) -> Answer | None:
+    if not memory.acted or rule.cooldown.passed(memory.acted[-1], now):
+        return None
+    gone = elapsed(memory.acted[-1], now, rule.cooldown.unit)
+    return Answer(
+        "hold_cooldown", f"{gone:.0f} of {rule.cooldown} since it last acted, at step {memory.acted[-1].step}"
+    )
+
+
+def _too_often(rule: Rule, memory: Memory, now: Moment) -> Answer | None:
+    if rule.limit is None or not memory.acted:
+        return None
+    count = memory.count(rule, now)
+    if rule.limit.per is not None and rule.limit.per.passed(memory.acted[0], now):
+        count -= 1
+    return Answer("hold_limit", f"it has acted {count} times: {rule.limit}") if count >= rule.limit.times else None
+
+
+def _go(rule: Rule) -> Answer:
+    if rule.mode == "observe":
+        return Answer("observe", "mode is observe: would have acted")
+    return Answer("act", f"{rule.source} held for {rule.for_}" if rule.for_.amount else rule.source)

@@ -1,0 +1,82 @@
+"""The two kinds of statistic, and what they have in common.
+
+A *reference* is the past that the present is judged against: a window that excludes the current sample and
+stops learning while its rule is pending or firing, so that a fault cannot become the norm that hides it.
+A *tracker* follows the signal whatever happens, and speaks of the current sample.
+"""
+
+from abc import ABC, abstractmethod
+from collections import deque
+from typing import Any
+
+from trainguard_rules.durations import Moment
+
+Snapshot = dict[str, Any]
+NAN = float("nan")
+
+
+class Reference(ABC):
+    """A statistic of the last ``window`` samples. ``value`` is NaN until half the window is filled.
+
+    `hold` takes the place of `update` while the rule is pending or firing. A level that outlasts the window
+    is no longer an incident but how the run now is: after ``window`` held samples the reference learns again.
+    """
+
+    def __init__(self, window: int) -> None:
+        self.window = window
+        self.warm = -(-window // 2)
+        self.value = NAN
+        self.samples: deque[float] = deque()
+        self.held = 0
+
+    @abstractmethod
+    def update(self, x: float) -> None:
+        """Learn one finite sample."""
+
+    @abstractmethod
+    def snapshot(self) -> Snapshot:
+        """Everything there is to know, as plain data."""
+
+    @abstractmethod
+    def restore(self, snapshot: Snapshot) -> None:
+        """Become exactly what was snapshot."""
+
+    def hold(self, x: float) -> None:
+        """Pass over one finite sample, unless the window has been frozen for its own length."""
+        if self.held < self.window:
+            self.held += 1
+        else:
+            self.update(x)
+
+    def release(self) -> None:
+        """The incident is over."""
+        self.held = 0
+
+    def reset(self) -> None:
+        """Forget everything."""
+        self.__init__(self.window)  # type: ignore[misc]
+
+
+class Tracker(ABC):
+    """A statistic that includes the current sample and is never frozen."""
+
+    @abstractmethod
+    def at(self, x: float, step: int, epoch: float, time: float) -> float:
+        """The value with the current sample counted in, without learning it."""
+
+    @abstractmethod
+    def update(self, x: float, step: int, epoch: float, time: float) -> None:
+        """Learn one finite sample."""
+
+    @abstractmethod
+    def snapshot(self) -> Snapshot: ...
+
+    @abstractmethod
+    def restore(self, snapshot: Snapshot) -> None: ...
+
+    @abstractmethod
+    def reset(self) -> None: ...
+
+
+def moment(step: int, epoch: float, time: float) -> Moment:
+    return Moment(step, None if epoch != epoch else int(epoch), time)
