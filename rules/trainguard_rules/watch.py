@@ -58,10 +58,12 @@ class Watch:
             program.release()
 
     def inhibited(self, values: dict[str, float], now: Moment) -> bool:
-        """Whether ``unless`` is true; unknown does not inhibit."""
-        if len(self.programs) == 1 or not self.programs[1].signals <= values.keys():
+        """Whether ``unless`` is true. Unknown, a signal never seen among it, does not inhibit."""
+        if len(self.programs) == 1:
             return False
-        return self.programs[1].evaluate(values, now.step, _epoch(now), now.time) is True
+        unless = self.programs[1]
+        known = dict.fromkeys(unless.signals, float("nan")) | values
+        return unless.evaluate(known, now.step, _epoch(now), now.time) is True
 
     def value(self, values: dict[str, float], now: Moment) -> float | None:
         """The left side of the first comparison; None where it is not finite or not known."""

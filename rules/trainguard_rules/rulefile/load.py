@@ -231,7 +231,8 @@ def _model_at(path: DocumentPath) -> type[BaseModel]:
 
 
 def _message(detail: Any, model: type[BaseModel]) -> str:
-    key = str(detail["loc"][-1]) if detail["loc"] else ""
+    last = detail["loc"][-1] if detail["loc"] else ""
+    key = f"entry {last + 1}" if isinstance(last, int) else str(last)
     match detail["type"]:
         case "extra_forbidden":
             known = [field.alias or name for name, field in model.model_fields.items()]
@@ -243,6 +244,9 @@ def _message(detail: Any, model: type[BaseModel]) -> str:
             return str(detail["ctx"]["error"])
         case "string_pattern_mismatch":
             return f"{detail['input']!r} is not a name: letters, digits and '_', not beginning with a digit"
+        case "model_type" | "dict_type":
+            wanted = "be a mapping"
+        case _:
+            wanted = detail["msg"].removeprefix("Input ").removeprefix("should ")
     met = repr(detail["input"])
-    text = detail["msg"].removeprefix("Input ").removeprefix("should ")
-    return f"{key!r} should {text}, not {met if len(met) <= 60 else met[:57] + '...'}"
+    return f"{key!r} should {wanted}, not {met if len(met) <= 60 else met[:57] + '...'}"

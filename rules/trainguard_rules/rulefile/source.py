@@ -79,6 +79,7 @@ def read_document(text: str, file: str) -> Document:
 class _Walk:
     def __init__(self, document: Document) -> None:
         self.document = document
+        self.doubles: list[tuple[Path, Place]] = []
         self.size = 0
 
     def read(self, root: Node) -> None:
@@ -86,6 +87,9 @@ class _Walk:
             self.document.data = self.value(root, ())
         except (_TooLarge, RecursionError):
             self.document.problem((), f"more than {MOST_NODES} values, or nested too deep")
+        for path, place in self.doubles:  # said last, when the data tells which rule a path leads to
+            message = _where(self.document.data, path) + f"key {path[-1]!r} is given twice"
+            self.document.problems.append(Problem(self.document.file, place.line, place.column, message))
 
     def value(self, node: Node, path: Path) -> Any:
         self.size += 1
@@ -105,15 +109,12 @@ class _Walk:
         seen = set()
         for key_node, value_node in node.value:
             key = str(key_node.value) if isinstance(key_node, ScalarNode) else "?"
-            self.document.keys[(*path, key)] = _place(key_node)
-            value = self.value(value_node, (*path, key))
             if key in seen:
-                place = _place(key_node)
-                message = _where(self.document.data, path) + f"key {key!r} is given twice"
-                self.document.problems.append(Problem(self.document.file, place.line, place.column, message))
-            else:
-                seen.add(key)
-                yield key, value
+                self.doubles.append(((*path, key), _place(key_node)))
+                continue
+            seen.add(key)
+            self.document.keys[(*path, key)] = _place(key_node)
+            yield key, self.value(value_node, (*path, key))
 
     def scalar(self, node: ScalarNode, path: Path) -> Any:
         kind = str(node.tag).rpartition(":")[2]

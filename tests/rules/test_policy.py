@@ -1,0 +1,147 @@
+"""Policy: each verdict, and the order in which the questions are asked."""
+
+import pytest
+
+from tests.support.telemetry import ScriptedTrainer, hello
+from trainguard_rules import load_text
+from trainguard_rules.durations import Duration, Limit, Moment
+from trainguard_rules.policy import Memory, Situation, ask
+from trainguard_rules.rulebook import Rule
+from trainguard_wire import Decision, Goodbye, Intervention
+
+
+def rules(*bodies, top=""):
+    text = f"{top}\ngroups:\n  - name: g\n    rules:\n"
+    for i, body in enumerate(bodies):
+        text += f"      - {{guard: R{i}, {body}}}\n"
+    return load_text(text)
+
+
+[BASE] = rules("expr: loss > 1, actions: [{stop: {}}]").rules
+
+
+def at(step):
+    return Moment(step, None, float(step))
+
+
+def rule(**changes):
+    fields = {name: getattr(BASE, name) for name in BASE.__dataclass_fields__}
+    return Rule(**{**fields, **changes})
+
+
+def remembered(*steps):
+    memory = Memory()
+    memory.acted.extend(map(at, steps))
+    return memory
+
+
+FLYING = Intervention(id="X.0.9", rule="X", step=9, generation=0, expires_step=99, actions=())
+
+
+@pytest.mark.parametrize(
+    ("changes", "acted", "situation", "verdict", "reason"),
+    [
+        ({}, (), {}, "act", "loss > 1"),
+        ({"for_": Duration(3, "steps")}, (), {}, "act", "held for 3 steps"),
+        ({"mode": "observe"}, (), {}, "observe", "would have acted"),
+        ({}, (), {"offered": None}, "hold_unsupported", "no trainer has introduced itself"),
+        ({}, (), {"offered": {"scale_lr"}}, "hold_unsupported", "does not offer stop"),
+        ({"unless_source": "u"}, (), {"inhibited": True}, "hold_inhibited", "unless: u"),
+        ({}, (), {"in_flight": FLYING}, "hold_in_flight", "X.0.9 is under way"),
+        ({}, (), {"in_flight": FLYING, "now": at(9)}, "hold_outranked", "X.0.9 is under way"),
+        ({"cooldown": Duration(5, "steps")}, (6,), {}, "hold_cooldown", "4 of 5 steps since it last acted, at step 6"),
+        ({"cooldown": Duration(5, "steps")}, (5,), {}, "act", ""),
+        ({"limit": Limit(2)}, (1, 2), {}, "hold_limit", "it has acted 2 times: 2 in all"),
+        ({"limit": Limit(2, Duration(9, "steps"))}, (1, 2), {}, "act", ""),
+        ({"limit": Limit(2, Duration(10, "steps"))}, (1, 2), {}, "hold_limit", "2 per 10 steps"),
+        ({"limit": Limit(1)}, (1,), {"offered": set(), "inhibited": True}, "hold_unsupported", ""),
+        ({"limit": Limit(1)}, (1,), {"inhibited": True, "in_flight": FLYING}, "hold_inhibited", ""),
+        ({"limit": Limit(1)}, (1,), {"in_flight": FLYING}, "hold_in_flight", ""),
+        ({"limit": Limit(1), "cooldown": Duration(50, "steps")}, (1,), {}, "hold_cooldown", ""),
+        ({"limit": Limit(1), "mode": "observe"}, (1,), {}, "hold_limit", ""),
+    ],
+)
+def test_verdicts(changes, acted, situation, verdict, reason):
+    """The first objection gives the verdict."""
+    facts = Situation(at(10), {"stop"}, False, None)._replace(**situation)
+    answer = ask(rule(**changes), remembered(*acted), facts)
+    assert answer.verdict == verdict
+    assert reason in answer.reason
+
+
+def test_a_decision_is_recorded_when_the_answer_changes():
+    """Not on every sample that a rule goes on firing: one line for each change, none lost."""
+    book = rules("expr: loss > 1, actions: [{scale_lr: {factor: 0.5}}], cooldown: 4 steps, limit: 2")
+    trainer = ScriptedTrainer(book, delay=2).run("loss", [0.0] + [2.0] * 12)
+    assert trainer.verdicts() == [
+        (2, "act"),
+        (3, "hold_in_flight"),
+        (5, "hold_cooldown"),
+        (6, "act"),
+        (7, "hold_in_flight"),
+        (9, "hold_cooldown"),
+        (10, "hold_limit"),
+    ]
+    assert trainer.outcomes() == [("R0.0.2.0", "applied"), ("R0.0.6.0", "applied")]
+
+
+def test_restore_outranks_scale_whatever_the_order_in_the_file():
+    """Two rules fire on one sample: what goes back in time acts, the other is told so."""
+    book = rules(
+        "expr: loss > 1, actions: [{scale_lr: {factor: 0.5}}]",
+        "expr: loss > 1, actions: [{restore_checkpoint: {}}]",
+    )
+    trainer = ScriptedTrainer(book, delay=1)
+    trainer.run("loss", [0.0])
+    trainer.checkpoint()
+    trainer.run("loss", [2.0])
+    assert trainer.verdicts() == [(2, "act"), (2, "hold_outranked")]
+    assert [i.rule for i in trainer.interventions] == ["R1"]
+
+
+def test_unless_inhibits_the_action_and_not_the_alert():
+    """The rule fires and says why it holds back; an unknown `unless` does not inhibit."""
+    book = rules("expr: loss > 1, actions: [{stop: {}}], unless: step < 3 or val_loss > 0", top="signals: [val_loss]")
+    trainer = ScriptedTrainer(book).run("loss", [2.0, 2.0, 2.0])
+    assert trainer.states() == [(1, "firing")]
+    assert trainer.verdicts() == [(1, "hold_inhibited"), (3, "act")], "val_loss has never been seen"
+    trainer = ScriptedTrainer(book)
+    trainer.sample({"val_loss": 1.0})
+    trainer.run("loss", [2.0, 2.0, 2.0])
+    assert trainer.verdicts() == [(2, "hold_inhibited")]
+
+
+def test_observe_says_what_it_would_have_done_and_does_nothing():
+    """Its cooldown counts as if it had acted."""
+    book = rules("expr: loss > 1, actions: [{scale_lr: {factor: 0.5}}], cooldown: 3 steps", top="mode: observe")
+    trainer = ScriptedTrainer(book).run("loss", [2.0] * 5)
+    assert trainer.verdicts() == [(1, "observe"), (2, "hold_cooldown"), (4, "observe"), (5, "hold_cooldown")]
+    assert trainer.interventions == []
+    first = next(trainer.of(Decision))
+    assert [a.kind for a in first.actions] == ["scale_lr"]
+    assert first.intervention is None
+
+
+def test_an_intervention_nobody_acknowledges_is_lost_when_it_expires():
+    """The rule may act again; the journal tells what became of the first."""
+    book = rules("expr: loss > 1, actions: [{scale_lr: {factor: 0.5}}], expires: 3 steps")
+    trainer = ScriptedTrainer(book, delay=10**6).run("loss", [2.0] * 6)
+    assert trainer.verdicts() == [(1, "act"), (2, "hold_in_flight"), (5, "act"), (6, "hold_in_flight")]
+    assert trainer.outcomes() == [("R0.0.1.0", "lost")]
+    trainer.feed(Goodbye(step=6, generation=0, time=6.0, outcome="finished"))
+    assert trainer.outcomes()[1:] == [("R0.0.5.0", "lost")]
+    assert not trainer.engine.open_control()
+
+
+def test_a_new_trainer_process_starts_afresh():
+    """What was in flight is lost, states and windows are those of the first day, limits count anew."""
+    book = rules("expr: 'loss > 3 * mean(loss, 2)', actions: [{stop: {}}], limit: 1")
+    trainer = ScriptedTrainer(book, delay=10**6).run("loss", [1.0, 1.0, 9.0])
+    assert trainer.engine.busy
+    trainer.feed(hello(generation=1))
+    trainer.generation = 1
+    assert trainer.outcomes() == [("R0.0.3.0", "lost")]
+    assert trainer.states()[-1] == (0, "inactive")
+    assert not trainer.engine.busy
+    trainer.run("loss", [50.0, 50.0, 400.0])
+    assert [i.id for i in trainer.interventions] == ["R0.0.3", "R0.1.6"]

@@ -1,0 +1,104 @@
+"""Run directories and leases."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+
+import pytest
+
+from trainguard_wire import Lease, LeaseHeld, RunDirectory, RunDirectoryError, RunInfo
+from trainguard_wire.rundir import runs_in
+
+INFO = RunInfo(run="a", pid=1, started=2.0, signals=("loss",), actions=("stop",))
+
+
+def make_run(path):
+    run = RunDirectory(path)
+    run.create()
+    run.write_info(INFO)
+    return run
+
+
+def test_run_json_round_trip(tmp_path):
+    """Who wrote what is read back, and the file is one a person can read."""
+    run = make_run(tmp_path / "a")
+    assert run.read_info() == INFO
+    assert '\n  "run": "a"' in run.info_file.read_text()
+    assert [p.name for p in run.path.iterdir() if "tmp" in p.name] == []
+
+
+@pytest.mark.parametrize(
+    ("content", "complaint"),
+    [
+        (None, "it has no run.json"),
+        ("{", "run.json: Input data was truncated"),
+        ('{"run":"a"}', "missing required field `pid`"),
+        ('{"run":"a","pid":1,"started":0,"signals":[],"actions":[],"schema":99}', "schema 99, but this version"),
+    ],
+)
+def test_what_is_not_a_run_is_said_so(tmp_path, content, complaint):
+    """The error names the file and what is wrong with it."""
+    if content is not None:
+        (tmp_path / "run.json").write_text(content)
+    with pytest.raises(RunDirectoryError, match=complaint):
+        RunDirectory(tmp_path).read_info()
+
+
+def test_runs_are_found_by_name_and_a_run_is_its_own_directory(tmp_path):
+    """Directories without a run.json are no runs (yet)."""
+    make_run(tmp_path / "b")
+    make_run(tmp_path / "a")
+    (tmp_path / "c").mkdir()
+    assert [run.name for run in runs_in(tmp_path)] == ["a", "b"]
+    assert [run.name for run in runs_in(tmp_path / "b")] == ["b"]
+    assert list(runs_in(tmp_path / "nowhere")) == []
+
+
+def test_a_lease_has_one_holder(tmp_path):
+    """The second is told who the first is."""
+    holder = f"already has a monitor .process {os.getpid()} on"
+    with Lease.take(tmp_path / "monitor.lock"), pytest.raises(LeaseHeld, match=holder):
+        Lease.take(tmp_path / "monitor.lock")
+    Lease.take(tmp_path / "monitor.lock").release()
+
+
+def test_a_lease_ends_with_its_holder_however_that_dies(tmp_path):
+    """kill -9 leaves no stale lease."""
+    path = tmp_path / "monitor.lock"
+    code = "import sys, time, pathlib; from trainguard_wire import Lease\n"
+    code += "lease = Lease.take(pathlib.Path(sys.argv[1])); print('held', flush=True); time.sleep(60)"
+    holder = subprocess.Popen([sys.executable, "-c", code, str(path)], stdout=subprocess.PIPE)
+    with holder:
+        assert holder.stdout.readline() == b"held\n"
+        with pytest.raises(LeaseHeld, match=f"process {holder.pid} on"):
+            Lease.take(path)
+        holder.send_signal(signal.SIGKILL)
+        holder.wait()
+    Lease.take(path).release()
+
+
+def test_a_forked_child_does_not_keep_its_parents_lease(tmp_path):
+    """A data-loader worker that outlives its trainer must not lock the run."""
+    path = tmp_path / "trainer.lock"
+    code = (
+        "import os, sys, time, pathlib; from trainguard_wire import Lease\n"
+        "lease = Lease.take(pathlib.Path(sys.argv[1]))\n"
+        "child = os.fork()\n"
+        "if child == 0: os.close(1); time.sleep(30); os._exit(0)\n"
+        "print(child, flush=True); os._exit(1)"
+    )
+    parent = subprocess.run([sys.executable, "-c", code, str(path)], stdout=subprocess.PIPE, check=False)
+    child = int(parent.stdout)
+    try:
+        for _ in range(100):
+            try:
+                Lease.take(path).release()
+                break
+            except LeaseHeld:  # the child has not yet run its fork handler
+                time.sleep(0.02)
+        else:
+            pytest.fail("the orphan still holds the lease")
+    finally:
+        os.kill(child, signal.SIGKILL)
