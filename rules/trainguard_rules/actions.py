@@ -6,7 +6,6 @@ fire on the same sample: what goes back in time outranks what turns a knob.
 
 from typing import Annotated, Any, ClassVar, Literal
 
-from annotated_types import Gt
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 Factor = Annotated[float, Field(gt=0, le=1000, allow_inf_nan=False)]
@@ -43,8 +42,8 @@ class ScaleLr(_Bounded):
 class RewarmLr(ActionModel):
     """Hold the learning rate under a ceiling that rises from ``start_lr`` to ``base_lr`` over so many ``unit``."""
 
-    start_lr: Annotated[float, Gt(0)]
-    base_lr: Annotated[float, Gt(0)]
+    start_lr: Annotated[float, Field(gt=0, allow_inf_nan=False)]
+    base_lr: Annotated[float, Field(gt=0, allow_inf_nan=False)]
     over: Annotated[int, Field(ge=1)]
     unit: Literal["steps", "epochs"] = "epochs"
 

@@ -7,6 +7,8 @@ pending or firing.
 
 from typing import Any
 
+from trainguard_wire.control import Promotion
+
 KEPT = 8
 
 
@@ -16,7 +18,7 @@ class CheckpointBook:
     def __init__(self, good_after: int) -> None:
         self.good_after = good_after
         self.candidates: list[int] = []
-        self.promoted: list[int] = []
+        self.promotions: list[Promotion] = []
         self._snapshots: dict[int, Any] = {}
         self._ill_at: int | None = None
 
@@ -28,7 +30,7 @@ class CheckpointBook:
         if healthy:
             self.candidates.append(step)
 
-    def judge(self, step: int, *, healthy: bool) -> list[int]:
+    def judge(self, step: int, generation: int, *, healthy: bool) -> list[Promotion]:
         """The candidates that a healthy or ill sample at ``step`` makes good."""
         if not healthy:
             self._ill_at = step
@@ -37,8 +39,9 @@ class CheckpointBook:
         good = [c for c in self.candidates if step - max(c, since) >= self.good_after]
         for checkpoint in good:
             self.candidates.remove(checkpoint)
-        self.promoted = [*self.promoted, *good][-KEPT:]
-        return good
+        promotions = [Promotion(checkpoint=c, step=step, generation=generation) for c in good]
+        self.promotions = [*self.promotions, *promotions][-KEPT:]
+        return promotions
 
     def restored(self, step: int | None) -> Any | None:
         """The snapshot taken with a checkpoint that has been restored; nothing that was saved later counts any more."""
@@ -49,9 +52,9 @@ class CheckpointBook:
         return self._snapshots.get(step)
 
     def clear(self) -> None:
-        self.candidates, self.promoted, self._ill_at = [], [], None
+        self.candidates, self.promotions, self._ill_at = [], [], None
         self._snapshots.clear()
 
     def _least_useful(self) -> int:
-        newest_good = self.promoted[-1] if self.promoted else None
+        newest_good = self.promotions[-1].checkpoint if self.promotions else None
         return next(step for step in self._snapshots if step != newest_good)

@@ -21,7 +21,7 @@ from trainguard_rules.expr.compile import Learn
 from trainguard_rules.flight import Flight
 from trainguard_rules.rulebook import Rule, RuleBook
 from trainguard_rules.watch import RuleStatus, Watch
-from trainguard_wire.control import Action, Control, Intervention, Promotion
+from trainguard_wire.control import Action, Control, Intervention
 from trainguard_wire.journal import Decision, Derived, Outcome, OutcomeStatus, Promoted, Transition
 from trainguard_wire.telemetry import Ack, CheckpointSaved, Goodbye, Hello, Record, Sample, Telemetry
 
@@ -78,11 +78,7 @@ class Engine:
 
     def open_control(self) -> list[Control]:
         """What the trainer should have been told and has not answered: due again after a monitor's restart."""
-        step = 0 if self._now is None else self._now.step
-        promotions = [
-            Promotion(checkpoint=c, step=step, generation=self.generation) for c in self._checkpoints.promoted
-        ]
-        return [*promotions, *self._flight.interventions]
+        return [*self._checkpoints.promotions, *self._flight.interventions]
 
     def status(self) -> list[RuleStatus]:
         return [watch.status(self.last, self._now) for watch in self._watches]
@@ -295,7 +291,13 @@ class Engine:
         healthy = not self._active or self._healthy()
         if healthy and not self._checkpoints.candidates:
             return
-        for checkpoint in self._checkpoints.judge(sample.step, healthy=healthy):
-            where = {"step": sample.step, "generation": self.generation}
-            self._output.journal.append(Promoted(**where, time=sample.time, checkpoint=checkpoint))
-            self._output.control.append(Promotion(**where, checkpoint=checkpoint))
+        for promotion in self._checkpoints.judge(sample.step, self.generation, healthy=healthy):
+            self._output.control.append(promotion)
+            self._output.journal.append(
+                Promoted(
+                    step=sample.step,
+                    generation=self.generation,
+                    time=sample.time,
+                    checkpoint=promotion.checkpoint,
+                )
+            )

@@ -7,7 +7,7 @@ files they live in and the lease that keeps two writers apart. It knows nothing 
 
 from trainguard_wire.codec import CodecError, decode_control, decode_journal, decode_telemetry, encode
 from trainguard_wire.control import Action, Control, Intervention, Promotion
-from trainguard_wire.journal import Decision, Journal, Opened, Outcome, Promoted, Transition
+from trainguard_wire.journal import Decision, Derived, Journal, Opened, Outcome, Promoted, Transition
 from trainguard_wire.lease import Lease, LeaseHeld
 from trainguard_wire.rundir import RunDirectory, RunDirectoryError, RunInfo
 from trainguard_wire.segments import RecordReader, SegmentReader, SegmentWriter
@@ -34,6 +34,7 @@ __all__ = [
     "CodecError",
     "Control",
     "Decision",
+    "Derived",
     "Goodbye",
     "Heartbeat",
     "Hello",

@@ -40,7 +40,7 @@ class Opened(Struct, frozen=True, kw_only=True, tag_field="type", tag="opened"):
     from_record: Count
 
 
-class Derived(Struct, frozen=True, kw_only=True, omit_defaults=True, tag_field="type"):
+class _Derived(Struct, frozen=True, kw_only=True, omit_defaults=True, tag_field="type"):
     """What every derived record carries: the step, generation and time of the telemetry it follows from."""
 
     step: Count
@@ -48,7 +48,7 @@ class Derived(Struct, frozen=True, kw_only=True, omit_defaults=True, tag_field="
     time: float
 
 
-class Transition(Derived, frozen=True, kw_only=True, tag="transition"):
+class Transition(_Derived, frozen=True, kw_only=True, tag="transition"):
     """A rule changed its state. ``value`` is the left side of the rule's first comparison, where it is finite."""
 
     rule: str
@@ -58,7 +58,7 @@ class Transition(Derived, frozen=True, kw_only=True, tag="transition"):
     reason: str = ""
 
 
-class Decision(Derived, frozen=True, kw_only=True, tag="decision"):
+class Decision(_Derived, frozen=True, kw_only=True, tag="decision"):
     """What policy answered a firing rule, also when the answer was not to act, and why.
 
     Recorded when the answer changes, not on every sample that a rule goes on firing.
@@ -74,7 +74,7 @@ class Decision(Derived, frozen=True, kw_only=True, tag="decision"):
     actions: tuple[Action, ...] = ()
 
 
-class Outcome(Derived, frozen=True, kw_only=True, tag="outcome"):
+class Outcome(_Derived, frozen=True, kw_only=True, tag="outcome"):
     """What became of one action of ours. ``lost``: no acknowledgement came before the action expired."""
 
     rule: str
@@ -88,10 +88,11 @@ class Outcome(Derived, frozen=True, kw_only=True, tag="outcome"):
     reason: str = ""
 
 
-class Promoted(Derived, frozen=True, kw_only=True, tag="promoted"):
+class Promoted(_Derived, frozen=True, kw_only=True, tag="promoted"):
     """A candidate checkpoint was found good."""
 
     checkpoint: Count
 
 
-Journal = Opened | Transition | Decision | Outcome | Promoted
+Derived = Transition | Decision | Outcome | Promoted
+Journal = Opened | Derived

@@ -117,10 +117,13 @@ class SegmentReader:
 
     def seek_to_end(self) -> None:
         """Pass over everything there is now: only what comes later will be read."""
-        for number in segment_numbers(self.directory)[-1:]:
-            self._open(str(segment_path(self.directory, number)))
-            assert self._fd is not None
-            os.lseek(self._fd, 0, os.SEEK_END)
+        numbers = segment_numbers(self.directory)
+        if not numbers:  # the first will be number 1: asking for it by name spares listing at each read
+            self._next_path = str(segment_path(self.directory, 1))
+            return
+        self._open(str(segment_path(self.directory, numbers[-1])))
+        assert self._fd is not None
+        os.lseek(self._fd, 0, os.SEEK_END)
 
     def close(self) -> None:
         if self._fd is not None:

@@ -1,0 +1,29 @@
+"""How a command ends when it can't do what it was asked to: a message on standard error, and an exit code."""
+
+import click
+
+SIGNALLED = 128
+
+
+class Fault(click.ClickException):
+    """The command line, a file it names, or the address is no good."""
+
+    exit_code = 2
+
+
+class Held(Fault):
+    """Another monitor has the run."""
+
+    exit_code = 3
+
+
+class NotExecutable(Fault):
+    """The command to run is there, and can't be run."""
+
+    exit_code = 126
+
+
+class NotFound(Fault):
+    """The command to run is not there."""
+
+    exit_code = 127

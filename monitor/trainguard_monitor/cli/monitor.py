@@ -1,0 +1,115 @@
+"""``trainguard monitor``: the daemon, in the foreground."""
+
+import os
+import signal
+import threading
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal
+
+import click
+
+from trainguard_monitor.cli.faults import Fault, Held
+from trainguard_monitor.cli.options import listen_option, rules_option
+
+if TYPE_CHECKING:
+    from trainguard_rules import RuleBook
+
+EPILOG = """\b
+Exit codes:
+  0  stopped by SIGTERM or SIGINT, every run read to its end
+  2  the command line, a rule file or the listen address is no good
+  3  RUNS_DIR is a single run, and another monitor drives it
+"""
+
+
+@click.command(epilog=EPILOG)
+@click.argument("runs_dir", type=click.Path(path_type=Path, file_okay=False))
+@rules_option
+@listen_option("127.0.0.1:9464")
+@click.option("--polling", is_flag=True, help="Find new runs by polling, for NFS and other shared file systems.")
+@click.option("--ready-file", type=click.Path(path_type=Path), help="Write the address here once ready.")
+@click.option("--log-format", type=click.Choice(["text", "json"]), default="text", show_default=True)
+@click.option(
+    "--log-level", type=click.Choice(["debug", "info", "warning", "error"]), default="info", show_default=True
+)
+@click.option("--stop-with-stdin", is_flag=True, hidden=True)
+def monitor(
+    runs_dir: Path,
+    rules: Sequence[str],
+    listen: str,
+    polling: bool,
+    ready_file: Path | None,
+    log_format: Literal["text", "json"],
+    log_level: str,
+    stop_with_stdin: bool,
+) -> None:
+    """Watch the training runs in RUNS_DIR and act on them by the rules.
+
+    RUNS_DIR is the directory in which trainings make their run directories, or one run directory.
+    It is made when it is not there. Runs may come and go; a monitor that was killed goes on where
+    it was. Runs that another monitor drives are taken over when that one ends.
+    """
+    from trainguard_monitor.app import build_app
+    from trainguard_monitor.daemon import Daemon
+    from trainguard_monitor.logs import configure
+    from trainguard_monitor.server import AddressError, Server, address_of, bind
+    from trainguard_wire import LeaseHeld
+
+    configure(log_format, log_level)
+    daemon = Daemon(runs_dir, _load(rules), polling=polling)
+    try:
+        bound = bind(listen)
+    except AddressError as error:
+        raise Fault(str(error)) from None
+    server = Server(build_app(daemon), bound)
+    _stop_on_signals(daemon.stop)
+    if stop_with_stdin:
+        threading.Thread(target=_when_stdin_closes, args=(daemon.stop,), daemon=True).start()
+    server.start()
+    try:
+        daemon.run(on_ready=lambda: _announce(runs_dir, address_of(bound), ready_file))
+    except LeaseHeld as error:
+        raise Held(str(error)) from None
+    except OSError as error:
+        raise Fault(f"can't watch {runs_dir}: {error}") from None
+    finally:
+        server.stop()
+
+
+def _load(rules: Sequence[str]) -> "RuleBook":
+    from trainguard_rules import RuleFileError, load_rules
+
+    try:
+        return load_rules(rules)
+    except RuleFileError as error:
+        raise Fault(str(error)) from None
+
+
+def _announce(runs_dir: Path, address: str, ready_file: Path | None) -> None:
+    import logging
+
+    logging.getLogger(__name__).info("watching %s, serving http://%s/metrics", runs_dir, address)
+    if ready_file is not None:
+        pending = ready_file.with_name(ready_file.name + ".tmp")
+        pending.write_text(address + "\n")
+        os.replace(pending, ready_file)
+
+
+def _stop_on_signals(stop: Callable[[], None]) -> None:
+    """The first signal asks for an orderly end; a second one ends the process at once."""
+
+    def handle(signum: int, _: object) -> None:
+        signal.signal(signum, signal.SIG_DFL)
+        stop()
+
+    for signum in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(signum, handle)
+
+
+def _when_stdin_closes(stop: Callable[[], None]) -> None:
+    with suppress(OSError):
+        while os.read(0, 4096):
+            pass
+    stop()

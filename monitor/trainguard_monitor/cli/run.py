@@ -1,0 +1,145 @@
+"""``trainguard run -- COMMAND``: a training with a monitor at its side."""
+
+import os
+import signal
+import subprocess
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from trainguard_monitor.cli.faults import SIGNALLED, Fault, NotExecutable, NotFound
+from trainguard_monitor.cli.options import listen_option, rules_option
+
+if TYPE_CHECKING:
+    from trainguard_monitor.sidecar import Sidecar
+    from trainguard_monitor.summary import Session
+
+LOOK_SECONDS = 0.2
+EPILOG = """\b
+Exit codes:
+  the training's own; 128 + N when signal N killed it
+  2    the command line, a rule file or the listen address is no good (the training was not started)
+  126  COMMAND can't be executed
+  127  COMMAND was not found
+"""
+
+
+@click.command(
+    epilog=EPILOG,
+    context_settings={"ignore_unknown_options": True, "allow_interspersed_args": False},
+)
+@click.option(
+    "--runs",
+    "runs_dir",
+    type=click.Path(path_type=Path, file_okay=False),
+    default=Path("runs"),
+    show_default=True,
+    help="Where the training makes its run directory; handed to it as TRAINGUARD_RUNS.",
+)
+@rules_option
+@listen_option("127.0.0.1:0")
+@click.argument("command", nargs=-1, required=True, type=click.UNPROCESSED)
+@click.pass_context
+def run(context: click.Context, runs_dir: Path, rules: Sequence[str], listen: str, command: Sequence[str]) -> None:
+    """Run COMMAND with a monitor at its side.
+
+    The monitor is a process of its own. It starts first, sees the training's last record, and ends
+    after it. Should it die in between, the training goes on.
+
+    \b
+        trainguard run -- python train.py --epochs 10
+    """
+    from trainguard_monitor.sidecar import Sidecar, SidecarError
+    from trainguard_monitor.summary import Session
+
+    session = Session(runs_dir, time.time())
+    try:
+        sidecar = Sidecar.start(runs_dir, rules=rules, listen=listen)
+    except SidecarError as error:
+        raise Fault(str(error)) from None
+    try:
+        _say(f"watching {runs_dir}, metrics at http://{sidecar.address}/metrics")
+        code = _train(command, runs_dir, sidecar)
+    finally:
+        sidecar.stop()
+    _summarise(session, runs_dir)
+    context.exit(code)
+
+
+def _train(command: Sequence[str], runs_dir: Path, sidecar: "Sidecar") -> int:
+    environment = {**os.environ, "TRAINGUARD_RUNS": str(runs_dir.absolute())}
+    with _signals_held() as hand_to:
+        try:
+            training = subprocess.Popen(command, env=environment)
+        except FileNotFoundError:
+            raise NotFound(f"{command[0]}: command not found") from None
+        except OSError as error:
+            raise NotExecutable(f"{command[0]}: {error.strerror}") from None
+        hand_to(training)
+        code = _wait(training, sidecar)
+    return code if code >= 0 else SIGNALLED - code
+
+
+def _wait(training: "subprocess.Popen[bytes]", sidecar: "Sidecar") -> int:
+    warned = False
+    while True:
+        try:
+            return training.wait(LOOK_SECONDS)
+        except subprocess.TimeoutExpired:
+            if not (warned or sidecar.is_alive()):
+                _say("warning: the monitor has died; the training goes on without it")
+                warned = True
+
+
+@contextmanager
+def _signals_held() -> "Iterator[Callable[[subprocess.Popen[bytes]], None]]":
+    """Hold SIGINT and SIGTERM back until there is a process to hand them to, then hand them on.
+
+    A terminal's Ctrl-C is not handed on: the training got it from the terminal.
+    """
+    held: list[int] = []
+    target: list[subprocess.Popen[bytes]] = []
+
+    def forward(signum: int, _: object) -> None:
+        if not target:
+            held.append(signum)
+        elif signum == signal.SIGTERM or not _in_foreground():
+            target[0].send_signal(signum)
+
+    def hand_to(training: "subprocess.Popen[bytes]") -> None:
+        target.append(training)
+        for signum in held:
+            training.send_signal(signum)
+
+    before = {signum: signal.signal(signum, forward) for signum in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield hand_to
+    finally:
+        for signum, handler in before.items():
+            signal.signal(signum, handler)
+
+
+def _in_foreground() -> bool:
+    try:
+        return os.tcgetpgrp(0) == os.getpgrp()
+    except OSError:
+        return False
+
+
+def _summarise(session: "Session", runs_dir: Path) -> None:
+    summaries = session.summaries()
+    for summary in summaries:
+        _say(str(summary))
+    if not summaries:
+        _say(
+            f"no run appeared in {runs_dir}: does the training use trainguard.Guard, "
+            "with a run_dir under $TRAINGUARD_RUNS?"
+        )
+
+
+def _say(message: str) -> None:
+    click.echo(f"trainguard: {message}", err=True)

@@ -1,0 +1,184 @@
+"""The daemon: one loop that looks at every run when it is due.
+
+Everything that happens to the daemon from outside arrives in its inbox and wakes the loop: today that
+something changed in the directory of runs, or that it should stop. The loop never sleeps for one run at the
+cost of another: it waits for the inbox until the next run is due (`cadence`). Runs that are being caught up
+take turns, a chunk each, behind those that are followed live. What goes wrong with one run is that run's
+misfortune: it is logged, shown, tried again, and the others go on.
+
+`runs` and `rules` answer from any thread; they are all that HTTP and metrics see (`table.Monitor`).
+"""
+
+import logging
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from queue import Empty, SimpleQueue
+from typing import Literal
+
+from trainguard_monitor.cadence import Cadence
+from trainguard_monitor.discovery import Discovery
+from trainguard_monitor.driver import Driver
+from trainguard_monitor.table import RulesView, RunView
+from trainguard_rules import RuleBook
+from trainguard_wire import LeaseHeld, RunDirectory, RunDirectoryError
+
+log = logging.getLogger(__name__)
+
+SCAN_EVERY = 3.0
+SCAN_GAP = 0.02
+
+_Message = Literal["changed", "stop"]
+
+
+@dataclass(frozen=True)
+class Clock:
+    """Where the daemon reads time: ``wall`` for what is written down, ``monotonic`` for waiting."""
+
+    wall: Callable[[], float] = time.time
+    monotonic: Callable[[], float] = time.monotonic
+
+
+class _Post:
+    """A run under watch."""
+
+    def __init__(self, driver: Driver, now: float) -> None:
+        self.driver = driver
+        self.cadence = Cadence(now)
+        self.complaint = ""
+
+
+class Daemon:
+    """Follows the runs in a directory, or the one run that the directory is, under one rule book."""
+
+    def __init__(self, directory: Path, book: RuleBook, *, polling: bool = False, clock: Clock | None = None) -> None:
+        self.directory = directory
+        self.book = book
+        self._clock = clock or Clock()
+        self._loaded_at = self._clock.wall()
+        self._inbox: SimpleQueue[_Message] = SimpleQueue()  # its put() may be called from a signal handler
+        self._discovery = Discovery(directory, lambda: self._inbox.put("changed"), polling=polling)
+        self._posts: dict[Path, _Post] = {}
+        self._scan_at = 0.0
+        self._stopping = False
+        self._ready = False
+
+    @property
+    def ready(self) -> bool:
+        return self._ready
+
+    def rules(self) -> RulesView:
+        return RulesView(sha256=self.book.sha256, sources=tuple(self.book.sources), loaded_at=self._loaded_at)
+
+    def runs(self) -> list[RunView]:
+        views = [post.driver.view() for post in list(self._posts.values())]
+        return sorted(views, key=lambda view: view.run)
+
+    def stop(self) -> None:
+        """Ask `run` to end. From any thread, and from a signal handler."""
+        self._inbox.put("stop")
+
+    def run(self, on_ready: Callable[[], None] = lambda: None) -> None:
+        """Follow the runs until `stop`, then read each to its end and let go of it.
+
+        Calls ``on_ready`` once, when the runs there are have been found. Raises `LeaseHeld` when the directory
+        is itself a run that another monitor drives, and `OSError` when it can't be made.
+        """
+        self.directory.mkdir(parents=True, exist_ok=True)
+        self._discovery.start()
+        try:
+            self._scan()
+            self._take_only_run()
+            self._ready = True
+            on_ready()
+            while not self._stopping:
+                self._look()
+                self._wait()
+            self._drain()
+        finally:
+            self._ready = False
+            self._discovery.stop()
+            for post in self._posts.values():
+                post.driver.close()
+
+    def _take_only_run(self) -> None:
+        only = self._posts.get(self.directory)
+        if only is not None:
+            only.driver.open()
+
+    def _wait(self) -> None:
+        now = self._clock.monotonic()
+        due = min((post.cadence.due for post in self._posts.values()), default=self._scan_at)
+        try:
+            self._receive(self._inbox.get(timeout=max(0.0, min(due, self._scan_at) - now)))
+            while True:
+                self._receive(self._inbox.get_nowait())
+        except Empty:
+            pass
+
+    def _receive(self, message: _Message) -> None:
+        if message == "stop":
+            self._stopping = True
+        else:
+            self._scan_at = min(self._scan_at, self._clock.monotonic() + SCAN_GAP)
+
+    def _look(self) -> None:
+        """Everything that is due: the regular scan, runs followed live, and one run being caught up."""
+        now = self._clock.monotonic()
+        if now >= self._scan_at:
+            self._scan()
+        due = sorted((post for post in self._posts.values() if post.cadence.due <= now), key=lambda p: p.cadence.due)
+        behind = [post for post in due if post.driver.is_driven and post.driver.is_catching_up]
+        for post in due:
+            if post not in behind[1:]:
+                self._attend(post, post.driver.poll)
+
+    def _attend(self, post: _Post, look: Callable[[float], bool | None]) -> None:
+        now, driver = self._clock.monotonic(), post.driver
+        try:
+            progressed = bool(look(now))
+        except LeaseHeld as error:
+            self._complain(post, logging.WARNING, error)
+            post.cadence.postpone(now)
+        except (OSError, RunDirectoryError) as error:
+            driver.fail()
+            self._complain(post, logging.ERROR, error)
+            post.cadence.postpone(now)
+        except Exception:
+            log.exception(
+                "%s: given up; this is a defect of trainguard", driver.run.name, extra={"run": driver.run.name}
+            )
+            driver.fail()
+            post.cadence.never()
+        else:
+            post.complaint = ""
+            post.cadence.looked(
+                self._clock.monotonic(), progressed=progressed, busy=driver.is_busy, ended=driver.has_ended
+            )
+
+    def _complain(self, post: _Post, level: int, error: Exception) -> None:
+        if post.complaint != str(error):
+            log.log(level, "%s", error, extra={"run": post.driver.run.name})
+        post.complaint = str(error)
+
+    def _scan(self) -> None:
+        found = {run.path: run for run in self._discovery.scan()}
+        for path, post in list(self._posts.items()):
+            if path not in found or post.driver.is_gone():
+                log.info("%s: removed", post.driver.run.name, extra={"run": post.driver.run.name})
+                post.driver.close()
+                del self._posts[path]
+        for path in found.keys() - self._posts.keys():
+            self._admit(found[path])
+        self._scan_at = self._clock.monotonic() + SCAN_EVERY
+
+    def _admit(self, run: RunDirectory) -> None:
+        log.info("%s: found", run.name, extra={"run": run.name})
+        driver = Driver(run, self.book, clock=self._clock.wall)
+        self._posts[run.path] = _Post(driver, self._clock.monotonic())
+
+    def _drain(self) -> None:
+        for post in self._posts.values():
+            if post.driver.is_driven:
+                self._attend(post, post.driver.drain)

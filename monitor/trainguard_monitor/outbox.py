@@ -1,0 +1,106 @@
+"""What one run's monitor has to write: the journal first, then control.
+
+Nothing is told to a trainer that is not on record: while the journal can't be written, control waits. A
+write that fails loses nothing: the record stays at the head of the queue, the next `flush` tries again, and
+control that meanwhile expired is no longer among what is due. Everything in control has an id, and an id is
+written once in the life of a run, however many monitors it sees.
+"""
+
+import logging
+from collections import deque
+from collections.abc import Iterable, Sequence
+
+from trainguard_wire import Control, Derived, Opened, RunDirectory
+
+log = logging.getLogger(__name__)
+
+
+class Outbox:
+    """Writes the journal and the control of one run. Only for the holder of the run's monitor lease."""
+
+    def __init__(self, run: RunDirectory) -> None:
+        """Read which control was ever written. Raises `OSError`."""
+        self.run = run
+        self.failures = 0
+        self._failing = False
+        self._delivered = _ids_in(run)
+        self._heading: Opened | None = None
+        self._unwritten: deque[Opened | Derived] = deque()
+        self._journal = run.write_journal()
+        self._control = run.write_control()
+
+    @property
+    def has_unwritten(self) -> bool:
+        return bool(self._unwritten)
+
+    @property
+    def failing(self) -> bool:
+        """Whether the last flush failed."""
+        return self._failing
+
+    def undelivered(self, due: Iterable[Control]) -> list[Control]:
+        return [message for message in due if message.id not in self._delivered]
+
+    def head(self, opened: Opened) -> None:
+        """Write ``opened`` before the first record that is yet to come, if ever one comes."""
+        self._heading = opened
+
+    def record(self, records: Sequence[Opened | Derived]) -> None:
+        """Queue for the journal."""
+        if records and self._heading is not None:
+            self._unwritten.append(self._heading)
+            self._heading = None
+        self._unwritten.extend(records)
+
+    def flush(self, due: Iterable[Control] = ()) -> None:
+        """Write the queue, then what of ``due`` was never delivered. A failure is counted, and logged once."""
+        try:
+            self._write_journal()
+            self._write_control(due)
+        except OSError as error:
+            self._failed(error)
+        else:
+            self._succeeded()
+
+    def close(self) -> None:
+        self._journal.close()
+        self._control.close()
+
+    def _write_journal(self) -> None:
+        # One write each, so that a failure leaves no doubt about which records are there.
+        while self._unwritten:
+            self._journal.append(self._unwritten[0])
+            self._unwritten.popleft()
+
+    def _write_control(self, due: Iterable[Control]) -> None:
+        for message in self.undelivered(due):
+            self._control.append(message)
+            self._delivered.add(message.id)
+            log.info("%s: %s", self.run.name, _told(message), extra={"run": self.run.name})
+
+    def _failed(self, error: OSError) -> None:
+        self.failures += 1
+        if not self._failing:
+            log.error("%s: can't write, will go on trying: %s", self.run.name, error, extra={"run": self.run.name})
+        self._failing = True
+
+    def _succeeded(self) -> None:
+        if self._failing:
+            log.warning("%s: can write again", self.run.name, extra={"run": self.run.name})
+        self._failing = False
+
+
+def _ids_in(run: RunDirectory) -> set[str]:
+    reader = run.read_control()
+    try:
+        ids: set[str] = set()
+        while messages := reader.read():
+            ids.update(message.id for message in messages)
+        return ids
+    finally:
+        reader.close()
+
+
+def _told(message: Control) -> str:
+    kinds = [action.kind for action in getattr(message, "actions", ())]
+    return f"{message.id}: {', '.join(kinds)}" if kinds else message.id

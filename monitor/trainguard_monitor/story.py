@@ -1,0 +1,72 @@
+"""The story of a run in words, from its journal: what was detected, decided, done."""
+
+from collections.abc import Iterator
+from typing import Literal, NamedTuple
+
+from trainguard_wire import Decision, Outcome, Promoted, RunDirectory, Transition
+from trainguard_wire.journal import Journal
+
+Chapter = Literal["detected", "decided", "done", "over", "trusted"]
+
+
+class Entry(NamedTuple):
+    """One line of the story. ``step`` is the optimizer step it happened at."""
+
+    step: int
+    chapter: Chapter
+    rule: str
+    text: str
+
+
+def read_journal(run: RunDirectory) -> Iterator[Journal]:
+    """Every record of the journal, from the first."""
+    reader = run.read_journal()
+    try:
+        while records := reader.read():
+            yield from records
+    finally:
+        reader.close()
+
+
+def tell(run: RunDirectory) -> list[Entry]:
+    """The story so far. Rules that were pending and came to nothing are left out."""
+    return [entry for record in read_journal(run) if (entry := _entry(record))]
+
+
+def _entry(record: Journal) -> Entry | None:
+    match record:
+        case Transition(after="firing"):
+            return Entry(record.step, "detected", record.rule, f"{record.rule} fires, {record.reason}")
+        case Transition(before="firing"):
+            return Entry(record.step, "over", record.rule, f"{record.rule} is over: {record.reason}")
+        case Decision(verdict="act"):
+            planned = ", then ".join(_planned(action.kind, action.params) for action in record.actions)
+            return Entry(record.step, "decided", record.rule, f"{record.summary or record.reason}: {planned}")
+        case Decision():
+            return Entry(record.step, "decided", record.rule, f"{record.rule} holds: {record.verdict}, {record.reason}")
+        case Outcome():
+            return Entry(record.step, "done", record.rule, _outcome(record))
+        case Promoted():
+            return Entry(record.step, "trusted", "", f"the checkpoint of step {record.checkpoint} is good")
+        case _:
+            return None
+
+
+def _planned(kind: str, params: dict[str, float | int | str | bool | None]) -> str:
+    match kind:
+        case "scale_lr" | "scale_weight_decay":
+            return f"{kind} by {params['factor']}"
+        case "restore_checkpoint":
+            return f"{kind} from before step {params['before_step']}"
+        case _:
+            return kind
+
+
+def _outcome(record: Outcome) -> str:
+    if record.status != "applied":
+        return f"{record.kind} {record.status}" + (f": {record.reason}" if record.reason else "")
+    if record.checkpoint is not None:
+        return f"{record.kind}: back to the state after step {record.checkpoint}"
+    if record.before is not None and record.after is not None:
+        return f"{record.kind}: {record.before:.4g} is now {record.after:.4g}"
+    return f"{record.kind} applied"

@@ -1,0 +1,160 @@
+"""A scripted trainer that writes real telemetry, and what tests want to know of a run's files."""
+
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+from trainguard_wire import (
+    Ack,
+    CheckpointSaved,
+    Control,
+    Goodbye,
+    Heartbeat,
+    Hello,
+    Intervention,
+    Journal,
+    Opened,
+    RunDirectory,
+    RunInfo,
+    Telemetry,
+    sample_of,
+)
+
+SIGNALS = ("loss", "grad_norm", "lr")
+ACTIONS = ("scale_lr", "restore_checkpoint", "save_checkpoint", "stop")
+START = 1_700_000_000.0
+
+RULES = """\
+groups:
+  - name: stability
+    rules:
+      - guard: GradientExplosion
+        expr: grad_norm > 10
+        actions:
+          - scale_lr: {factor: 0.5}
+        cooldown: 5 steps
+"""
+OTHER_RULES = RULES.replace("grad_norm > 10", "grad_norm > 20")
+BAD_RULES = """\
+groups:
+  - name: stability
+    rules:
+      - guard: Misspelt
+        expr: grad_nrom > 10
+        fro: 1 step
+"""
+
+
+class ScriptedTrainer:
+    """Writes a run the way a trainer does, one record per call. Time is a function of the step."""
+
+    def __init__(self, path: Path, *, introduce: bool = True) -> None:
+        self.run = RunDirectory(path)
+        self.run.create()
+        self.writer = self.run.write_telemetry()
+        self.step = 0
+        self.generation = 0
+        if introduce:
+            self.introduce()
+
+    def introduce(self) -> None:
+        """Write run.json, with which the directory becomes a run."""
+        self.run.write_info(RunInfo(run=self.run.name, pid=1, started=START, signals=SIGNALS, actions=ACTIONS))
+
+    @property
+    def now(self) -> float:
+        return START + self.step
+
+    def hello(self) -> None:
+        self.write(
+            Hello(
+                step=self.step,
+                generation=self.generation,
+                time=self.now,
+                run=self.run.name,
+                pid=1,
+                signals=SIGNALS,
+                actions=ACTIONS,
+            )
+        )
+
+    def sample(self, **values: float) -> None:
+        """The next step's sample."""
+        self.step += 1
+        self.write(sample_of(values, step=self.step, generation=self.generation, time=self.now))
+
+    def samples(self, count: int, **values: float) -> None:
+        for _ in range(count):
+            self.sample(**(values or {"loss": 1.0, "grad_norm": 1.0}))
+
+    def apply(self, intervention: Intervention) -> None:
+        """Acknowledge every action of an intervention as applied."""
+        for action in intervention.actions:
+            self.write(
+                Ack(
+                    step=self.step,
+                    generation=self.generation,
+                    time=self.now,
+                    action=action.id,
+                    kind=action.kind,
+                    status="applied",
+                    before=1.0,
+                    after=0.5,
+                )
+            )
+
+    def checkpoint(self) -> None:
+        self.write(CheckpointSaved(step=self.step, generation=self.generation, time=self.now))
+
+    def heartbeat(self, lost: int = 0) -> None:
+        self.write(Heartbeat(step=self.step, generation=self.generation, time=self.now, lost=lost))
+
+    def goodbye(self, lost: int = 0) -> None:
+        self.write(Goodbye(step=self.step, generation=self.generation, time=self.now, outcome="finished", lost=lost))
+
+    def write(self, record: Telemetry) -> None:
+        self.writer.append(record)
+
+    def close(self) -> None:
+        self.writer.close()
+
+
+def journal_of(run: RunDirectory) -> list[Journal]:
+    """Every journal record, in order."""
+    reader = run.read_journal()
+    records: list[Journal] = []
+    while some := reader.read():
+        records += some
+    reader.close()
+    return records
+
+
+def derived_in(run: RunDirectory) -> list[Journal]:
+    """The journal without who opened it."""
+    return [record for record in journal_of(run) if not isinstance(record, Opened)]
+
+
+def openings_of(run: RunDirectory) -> list[Opened]:
+    return [record for record in journal_of(run) if isinstance(record, Opened)]
+
+
+def control_of(run: RunDirectory) -> list[Control]:
+    """Everything ever told to the trainer, in order."""
+    reader = run.read_control()
+    messages: list[Control] = []
+    while some := reader.read():
+        messages += some
+    reader.close()
+    return messages
+
+
+def interventions_of(run: RunDirectory) -> list[Intervention]:
+    return [message for message in control_of(run) if isinstance(message, Intervention)]
+
+
+def until(condition: Callable[[], object], seconds: float = 10.0) -> None:
+    """Wait for a condition, and fail with it when it doesn't come."""
+    deadline = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < deadline, f"not within {seconds} s: {condition}"
+        time.sleep(0.005)

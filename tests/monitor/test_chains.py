@@ -1,0 +1,71 @@
+"""Laying what was derived beside what the journal holds."""
+
+from tests.monitor.helpers import ScriptedTrainer
+from trainguard_monitor.journal import Chain, Numbered, last_chain, resume
+from trainguard_wire import Decision, Opened, Transition, encode
+
+
+def _transition(step: int) -> Transition:
+    return Transition(step=step, generation=0, time=1.0, rule="A", before="inactive", after="firing")
+
+
+def _opened(sha256: str, from_record: int = 0) -> Opened:
+    return Opened(time=1.0, pid=1, host="h", version="0", rules="r", rules_sha256=sha256, from_record=from_record)
+
+
+DERIVED = [Numbered(step + 1, _transition(step)) for step in (1, 2, 3, 4)]
+LINES = [encode(record)[:-1] for _, record in DERIVED]
+
+
+def test_the_last_chain_goes_on_over_restarts(trainer: ScriptedTrainer) -> None:
+    """Openings that say the same continue a chain; other rules, or another beginning, start one."""
+    assert last_chain(trainer.run) is None
+    writer = trainer.run.write_journal()
+    for record in (_opened("old"), _transition(1), _opened("new", 3), _transition(2), _opened("new", 3)):
+        writer.append(record)
+    writer.append(_transition(3))
+    assert last_chain(trainer.run) == Chain("new", 3, LINES[1:3])
+    writer.append(_opened("new", 4))
+    assert last_chain(trainer.run) == Chain("new", 4, [])
+    writer.close()
+
+
+def test_torn_and_doubled_lines_do_not_count(trainer: ScriptedTrainer) -> None:
+    """A full disk leaves half a line, or a line without its newline, and then the record once more."""
+    writer = trainer.run.write_journal()
+    writer.append(_opened("new"))
+    for lines in (LINES[0][:20] + b"\n", LINES[0] + b"\n", LINES[0] + b"\n", LINES[1] + b"\n", LINES[2]):
+        writer.append_lines(lines)
+    writer.close()
+    assert last_chain(trainer.run) == Chain("new", 0, LINES[:2])
+
+
+def test_an_empty_journal_wants_everything() -> None:
+    """Whoever never had a monitor has all of the past journalled."""
+    plan = resume(None, "new", DERIVED, 9)
+    assert (plan.from_record, len(plan.missing), plan.broken) == (0, 4, False)
+
+
+def test_a_prefix_is_not_written_again() -> None:
+    """What the chain holds is skipped; the rest is missing."""
+    plan = resume(Chain("new", 2, LINES[1:2]), "new", DERIVED, 9)
+    assert plan.from_record == 2
+    assert [record.step for record in plan.records] == [2, 3, 4]
+    assert [record.step for record in plan.missing] == [3, 4]
+    assert not plan.broken
+
+
+def test_a_chain_that_is_no_prefix_is_broken() -> None:
+    """Another line, a line too many, or a beginning beyond the telemetry's end: a new chain from the end on."""
+    for chain in (Chain("new", 0, LINES[1:2]), Chain("new", 0, [*LINES, b"{}"]), Chain("new", 10, [])):
+        plan = resume(chain, "new", DERIVED, 9)
+        assert (plan.from_record, plan.missing, plan.broken) == (9, [], True)
+
+
+def test_other_rules_begin_at_the_end_or_at_what_they_will_do() -> None:
+    """The chain of other rules leaves out the past, but not the decision behind what is delivered now."""
+    plan = resume(Chain("old", 0, LINES), "new", DERIVED, 9)
+    assert (plan.from_record, plan.missing, plan.broken) == (9, [], False)
+    decision = Decision(step=5, generation=0, time=1.0, rule="A", verdict="act", reason="", intervention="A.0.5")
+    plan = resume(Chain("old", 0, LINES), "new", [*DERIVED, Numbered(6, decision)], 9, due=["A.0.5"])
+    assert (plan.from_record, plan.missing) == (5, [decision])

@@ -1,0 +1,152 @@
+"""``trainguard monitor`` as a process of its own."""
+
+import json
+import signal
+import socket
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import httpx
+import pytest
+
+from tests.monitor.helpers import BAD_RULES, ScriptedTrainer, derived_in, interventions_of, until
+from trainguard_monitor.server import address_of
+from trainguard_wire import Decision, Lease
+
+TRAINGUARD = [sys.executable, "-m", "trainguard_monitor"]
+Start = Callable[..., "subprocess.Popen[str]"]
+
+
+@pytest.fixture
+def start() -> Iterator[Start]:
+    """Starts ``trainguard ARGUMENTS``; whatever still runs at the end is killed."""
+    processes: list[subprocess.Popen[str]] = []
+
+    def start(*arguments: object, **options: int) -> "subprocess.Popen[str]":
+        command = [*TRAINGUARD, *map(str, arguments)]
+        processes.append(subprocess.Popen(command, stderr=subprocess.PIPE, text=True, **options))
+        return processes[-1]
+
+    yield start
+    for process in processes:
+        process.kill()
+        process.wait()
+        assert process.stderr is not None
+        process.stderr.close()
+
+
+def _run(*arguments: object) -> "subprocess.CompletedProcess[str]":
+    return subprocess.run([*TRAINGUARD, *map(str, arguments)], capture_output=True, text=True, timeout=30)
+
+
+def test_watches_serves_and_drains(
+    start: Start, runs: Path, rules_file: Path, trainer: ScriptedTrainer, tmp_path: Path
+) -> None:
+    """From ready to SIGTERM: acts, answers HTTP at the address it wrote, reads everything to the end, exits with 0."""
+    ready = tmp_path / "ready"
+    process = start("monitor", runs, "--rules", rules_file, "--listen=127.0.0.1:0", "--ready-file", ready)
+    until(ready.exists)
+    url = f"http://{ready.read_text().strip()}"
+    trainer.sample(loss=1.0, grad_norm=50.0)
+    until(lambda: len(interventions_of(trainer.run)) == 1)
+    assert 'trainguard_decisions_total{rule="GradientExplosion",run="a",verdict="act"} 1.0' in _get(f"{url}/metrics")
+    assert _get(f"{url}/-/ready") == "trainguard is ready.\n"
+    trainer.samples(3000)
+    trainer.sample(loss=1.0, grad_norm=50.0)
+    process.send_signal(signal.SIGTERM)
+    _, errors = process.communicate(timeout=10)
+    assert process.returncode == 0
+    assert f"serving {url}/metrics" in errors
+    assert "Traceback" not in errors
+    assert [r.step for r in derived_in(trainer.run) if isinstance(r, Decision)] == [1, 3002]
+    Lease.take(trainer.run.monitor_lock).release()
+
+
+def test_killed_and_started_again(start: Start, runs: Path, rules_file: Path, trainer: ScriptedTrainer) -> None:
+    """After kill -9 the next monitor takes the run at once, repeats nothing, and goes on acting."""
+    arguments = ("monitor", runs, "--rules", rules_file, "--listen=127.0.0.1:0")
+    first = start(*arguments)
+    trainer.sample(loss=1.0, grad_norm=50.0)
+    until(lambda: len(interventions_of(trainer.run)) == 1)
+    first.kill()
+    first.wait()
+    trainer.apply(interventions_of(trainer.run)[0])
+    trainer.samples(10)
+    trainer.sample(loss=1.0, grad_norm=50.0)
+    start(*arguments)
+    until(lambda: len(interventions_of(trainer.run)) == 2)
+    assert [message.step for message in interventions_of(trainer.run)] == [1, 12]
+    assert [r.step for r in derived_in(trainer.run) if isinstance(r, Decision)] == [1, 12]
+
+
+def test_makes_the_directory_and_logs_json(start: Start, rules_file: Path, tmp_path: Path) -> None:
+    """RUNS_DIR need not be there; log lines are JSON objects when asked for."""
+    process = start(
+        "monitor", tmp_path / "new" / "runs", "--rules", rules_file, "--listen=127.0.0.1:0", "--log-format=json"
+    )
+    assert process.stderr is not None
+    entry = json.loads(process.stderr.readline())
+    assert (tmp_path / "new" / "runs").is_dir()
+    assert entry["level"] == "info"
+    assert "watching" in entry["message"]
+
+
+def test_ends_when_its_standard_input_closes(start: Start, runs: Path, rules_file: Path, tmp_path: Path) -> None:
+    """A sidecar does not outlive who started it, however that one died."""
+    ready = tmp_path / "ready"
+    arguments = ("monitor", runs, "--rules", rules_file, "--listen=127.0.0.1:0", "--ready-file", ready)
+    process = start(*arguments, "--stop-with-stdin", stdin=subprocess.PIPE)
+    until(ready.exists)
+    process.communicate(timeout=10)  # closes it
+    assert process.returncode == 0
+
+
+def test_bad_rules(runs: Path, tmp_path: Path) -> None:
+    """Every problem of a rule file goes to standard error with its place, and the exit code is 2."""
+    bad = tmp_path / "bad.yaml"
+    bad.write_text(BAD_RULES)
+    done = _run("monitor", runs, "--rules", bad)
+    assert done.returncode == 2
+    assert "bad.yaml:5:" in done.stderr
+    assert "bad.yaml:6:" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_address_in_use(runs: Path, rules_file: Path) -> None:
+    """An address that somebody else has is named, and the exit code is 2."""
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        address = address_of(taken)
+        done = _run("monitor", runs, "--rules", rules_file, "--listen", address)
+    assert done.returncode == 2
+    assert f"can't listen on {address}" in done.stderr
+
+
+def test_single_run_that_is_held(trainer: ScriptedTrainer, rules_file: Path) -> None:
+    """Another monitor drives the one run that was asked for: said who, exit code 3."""
+    with Lease.take(trainer.run.monitor_lock):
+        done = _run("monitor", trainer.run.path, "--rules", rules_file, "--listen=127.0.0.1:0")
+    assert done.returncode == 3
+    assert "already has a monitor (process" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_help_is_quick_and_torch_is_never_imported() -> None:
+    """Neither the package nor any of its help loads torch, and help loads no server either."""
+    script = (
+        "import sys, trainguard_monitor.daemon, trainguard_monitor.app, trainguard_monitor.server\n"
+        "assert 'torch' not in sys.modules and 'trainguard' not in sys.modules"
+    )
+    subprocess.run([sys.executable, "-c", script], check=True)
+    script = (
+        "import sys; from trainguard_monitor.cli import main\n"
+        "main(['monitor', '--help'], standalone_mode=False)\n"
+        "assert not {'torch', 'uvicorn', 'watchdog', 'trainguard_rules'} & set(sys.modules)"
+    )
+    done = subprocess.run([sys.executable, "-c", script], check=True, capture_output=True, text=True)
+    assert "Exit codes:" in done.stdout
+
+
+def _get(url: str) -> str:
+    return httpx.get(url, timeout=5).text

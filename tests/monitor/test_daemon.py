@@ -1,0 +1,147 @@
+"""The loop over many runs: real directories, a real thread."""
+
+import shutil
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+
+from tests.monitor.conftest import NewTrainer
+from tests.monitor.helpers import ScriptedTrainer, derived_in, interventions_of, journal_of, until
+from trainguard_monitor import daemon as daemon_module
+from trainguard_monitor.daemon import Daemon
+from trainguard_monitor.driver import Driver
+from trainguard_rules import RuleBook
+from trainguard_wire import Decision, Lease, LeaseHeld
+
+
+@contextmanager
+def running(daemon: Daemon) -> Iterator[Daemon]:
+    """Run the daemon in a thread; at the end stop it, and let it read everything to the end."""
+    thread = threading.Thread(target=daemon.run)
+    thread.start()
+    try:
+        until(lambda: daemon.ready)
+        yield daemon
+    finally:
+        daemon.stop()
+        thread.join(10)
+    assert not thread.is_alive()
+
+
+@pytest.fixture
+def daemon(runs: Path, book: RuleBook) -> Iterator[Daemon]:
+    with running(Daemon(runs, book)) as daemon:
+        yield daemon
+
+
+def _states(daemon: Daemon) -> dict[str, str]:
+    return {view.run: view.state for view in daemon.runs()}
+
+
+def test_follows_runs_that_appear(daemon: Daemon, new_trainer: NewTrainer) -> None:
+    """Runs that begin while the daemon runs are found and acted upon, each for itself."""
+    trainers = [new_trainer(name) for name in ("a", "b", "c")]
+    for trainer in trainers:
+        trainer.hello()
+        trainer.sample(loss=1.0, grad_norm=50.0)
+    until(lambda: all(len(interventions_of(trainer.run)) == 1 for trainer in trainers))
+    trainers[0].goodbye()
+    until(lambda: _states(daemon) == {"a": "ended", "b": "driven", "c": "driven"})
+
+
+def test_answers_quickly(daemon: Daemon, trainer: ScriptedTrainer) -> None:
+    """A run that is followed live is answered within a few polls."""
+    until(lambda: _states(daemon) == {"a": "driven"})
+    trainer.sample(loss=1.0, grad_norm=50.0)
+    until(lambda: interventions_of(trainer.run), seconds=1.0)
+
+
+def test_stop_reads_to_the_end(runs: Path, book: RuleBook, trainer: ScriptedTrainer) -> None:
+    """What was written before the stop is folded and journalled, and the lease is given back."""
+    with running(Daemon(runs, book)) as daemon:
+        until(lambda: _states(daemon) == {"a": "driven"})
+        trainer.samples(5000)
+        trainer.sample(loss=1.0, grad_norm=50.0)
+    decisions = [record for record in derived_in(trainer.run) if isinstance(record, Decision)]
+    assert [decision.step for decision in decisions] == [5001]
+    Lease.take(trainer.run.monitor_lock).release()
+
+
+def test_a_removed_run_is_dropped(daemon: Daemon, trainer: ScriptedTrainer) -> None:
+    """A run whose directory goes away goes away, and one made anew under its name is another run."""
+    until(lambda: _states(daemon) == {"a": "driven"})
+    shutil.rmtree(trainer.run.path)
+    until(lambda: _states(daemon) == {})
+    again = ScriptedTrainer(trainer.run.path)
+    again.hello()
+    again.sample(loss=1.0, grad_norm=50.0)
+    again.close()
+    until(lambda: len(interventions_of(again.run)) == 1)
+
+
+def test_takes_over_from_another_monitor(
+    runs: Path, book: RuleBook, trainer: ScriptedTrainer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A standby sees the run held, and drives it once the other monitor is gone."""
+    monkeypatch.setattr("trainguard_monitor.cadence.RETRY", 0.05)
+    lease = Lease.take(trainer.run.monitor_lock)
+    with running(Daemon(runs, book)) as daemon:
+        until(lambda: _states(daemon) == {"a": "held"})
+        lease.release()
+        until(lambda: _states(daemon) == {"a": "driven"})
+
+
+def test_a_single_run_that_is_held_is_an_error(book: RuleBook, trainer: ScriptedTrainer) -> None:
+    """Pointed at one run that another monitor drives, the daemon says so and ends."""
+    with Lease.take(trainer.run.monitor_lock), pytest.raises(LeaseHeld, match="stop it first"):
+        Daemon(trainer.run.path, book).run()
+
+
+def test_a_run_that_fails_does_not_take_the_others_with_it(
+    daemon: Daemon, new_trainer: NewTrainer, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """A defect that one run brings to light is logged and shown; the other runs go on."""
+    poll = Driver.poll
+
+    def faulty(driver: Driver, now: float) -> bool:
+        if driver.run.name == "bad":
+            raise ZeroDivisionError
+        return poll(driver, now)
+
+    monkeypatch.setattr(Driver, "poll", faulty)
+    bad, good = new_trainer("bad"), new_trainer("good")
+    for trainer in (bad, good):
+        trainer.hello()
+        trainer.sample(loss=1.0, grad_norm=50.0)
+    until(lambda: len(interventions_of(good.run)) == 1)
+    until(lambda: _states(daemon) == {"bad": "failed", "good": "driven"})
+    assert journal_of(bad.run) == []
+    assert "defect of trainguard" in caplog.text
+
+
+def test_a_run_of_another_schema_is_tried_again(
+    daemon: Daemon, new_trainer: NewTrainer, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """A run.json that can't be read is logged once, shown as failed, and forgiven when it is repaired."""
+    monkeypatch.setattr("trainguard_monitor.cadence.RETRY", 0.02)
+    trainer = new_trainer("a", introduce=False)
+    trainer.run.info_file.write_text("{}")
+    until(lambda: _states(daemon) == {"a": "failed"})
+    threading.Event().wait(0.2)
+    trainer.introduce()
+    until(lambda: _states(daemon) == {"a": "driven"})
+    assert caplog.text.count("run.json") == 1
+
+
+def test_the_regular_scan_needs_no_events(
+    runs: Path, book: RuleBook, new_trainer: NewTrainer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Where no event ever comes, the slow scan finds the run."""
+    monkeypatch.setattr(daemon_module, "SCAN_EVERY", 0.05)
+    monkeypatch.setattr("trainguard_monitor.discovery._Handler.on_any_event", lambda *_: None)
+    with running(Daemon(runs, book)) as daemon:
+        new_trainer("a")
+        until(lambda: _states(daemon) == {"a": "driven"})

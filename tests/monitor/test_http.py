@@ -1,0 +1,81 @@
+"""The HTTP surface, as an application and on a real port."""
+
+import socket
+from collections.abc import Iterator
+
+import httpx
+import pytest
+
+from trainguard_monitor.app import build_app
+from trainguard_monitor.server import AddressError, Server, address_of, bind
+from trainguard_monitor.table import RulesView, RunView
+
+
+class Scripted:
+    """A monitor with one run."""
+
+    def __init__(self) -> None:
+        self.ready = False
+
+    def rules(self) -> RulesView:
+        return RulesView(sha256="f00", sources=("stability",), loaded_at=12.5)
+
+    def runs(self) -> list[RunView]:
+        return [RunView(run="a", state="driven", rules_sha256="f00", step=7)]
+
+
+@pytest.fixture
+def monitor() -> Scripted:
+    return Scripted()
+
+
+@pytest.fixture
+def url(monitor: Scripted) -> Iterator[str]:
+    """Served by uvicorn on a free port."""
+    bound = bind("127.0.0.1:0")
+    server = Server(build_app(monitor), bound)
+    server.start()
+    yield f"http://{address_of(bound)}"
+    server.stop()
+
+
+def test_health_and_readiness(monitor: Scripted, url: str) -> None:
+    """Healthy from the first moment; ready when the monitor says so."""
+    assert httpx.get(f"{url}/-/healthy").text == "trainguard is healthy.\n"
+    assert httpx.get(f"{url}/-/ready").status_code == 503
+    monitor.ready = True
+    answer = httpx.get(f"{url}/-/ready")
+    assert (answer.status_code, answer.text) == (200, "trainguard is ready.\n")
+
+
+def test_metrics_in_the_format_that_is_asked_for(url: str) -> None:
+    """Plain text by default, OpenMetrics where it is accepted; no creation timestamps in either."""
+    plain = httpx.get(f"{url}/metrics")
+    assert plain.headers["content-type"].startswith("text/plain; version=")
+    assert 'trainguard_run_step{run="a"} 7.0\n' in plain.text
+    accept = {"accept": "application/openmetrics-text;version=1.0.0,text/plain;q=0.5"}
+    openmetrics = httpx.get(f"{url}/metrics", headers=accept)
+    assert openmetrics.headers["content-type"].startswith("application/openmetrics-text; version=1.0.0")
+    assert openmetrics.text.endswith("# EOF\n")
+    assert "_created" not in plain.text + openmetrics.text
+
+
+@pytest.mark.parametrize(("method", "path", "status"), [("GET", "/", 404), ("POST", "/metrics", 405)])
+def test_nothing_else(url: str, method: str, path: str, status: int) -> None:
+    """No other path, and nothing that changes anything."""
+    assert httpx.request(method, f"{url}{path}").status_code == status
+
+
+def test_an_address_in_use_is_an_error() -> None:
+    """The message names the address."""
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        address = address_of(taken)
+        with pytest.raises(AddressError, match=f"can't listen on {address}: Address already in use"):
+            bind(address)
+
+
+@pytest.mark.parametrize("address", ["9464", "localhost:", "localhost:http", "127.0.0.1:70000"])
+def test_a_bad_address_is_an_error(address: str) -> None:
+    """The message says what is wanted."""
+    with pytest.raises(AddressError, match="want HOST:PORT"):
+        bind(address)

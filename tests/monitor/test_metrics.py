@@ -1,0 +1,109 @@
+"""What Prometheus reads, byte for byte, and that its own tools find nothing to object to."""
+
+import math
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from prometheus_client import generate_latest
+from prometheus_client.parser import text_string_to_metric_families
+
+from tests.monitor.helpers import ScriptedTrainer, interventions_of
+from tests.support.tools import need
+from trainguard_monitor.driver import Driver
+from trainguard_monitor.metrics import build_registry
+from trainguard_monitor.table import RulesView, RunView
+from trainguard_rules import RuleBook
+
+GOLDEN = Path(__file__).parent / "data" / "metrics.txt"
+
+
+class Still:
+    """A monitor that stands still."""
+
+    ready = True
+
+    def __init__(self, *runs: RunView) -> None:
+        self._runs = list(runs)
+
+    def rules(self) -> RulesView:
+        return RulesView(sha256="f00", sources=("stability",), loaded_at=12.5)
+
+    def runs(self) -> list[RunView]:
+        return self._runs
+
+
+@pytest.fixture
+def driver(trainer: ScriptedTrainer, book: RuleBook) -> Iterator[Driver]:
+    """A run with a bit of everything."""
+    driver = Driver(trainer.run, book)
+    trainer.sample(loss=1.0, grad_norm=1.0)
+    trainer.writer.append_lines(b"{nonsense}\n")
+    trainer.sample(loss=math.nan, grad_norm=50.0)
+    driver.drain(0.0)
+    trainer.apply(interventions_of(trainer.run)[0])
+    trainer.heartbeat(lost=3)
+    driver.drain(0.0)
+    yield driver
+    driver.close()
+
+
+def _text(*runs: RunView) -> str:
+    return generate_latest(build_registry(Still(*runs))).decode()
+
+
+def test_golden_exposition(driver: Driver) -> None:
+    """The series of one run."""
+    text = _text(driver.view())
+    assert text[text.index("# HELP trainguard_run_step") :] == GOLDEN.read_text()
+
+
+def test_about_the_monitor_itself(driver: Driver) -> None:
+    """Build, configuration, and runs by state."""
+    view = driver.view()
+    samples = {
+        (sample.name, sample.labels.get("state", "")): sample
+        for family in text_string_to_metric_families(_text(view, RunView(run="b", state="held", rules_sha256="f00")))
+        for sample in family.samples
+    }
+    assert samples["trainguard_config_last_reload_successful", ""].value == 1
+    assert samples["trainguard_config_last_reload_success_timestamp_seconds", ""].value == 12.5
+    assert samples["trainguard_runs", "driven"].value == samples["trainguard_runs", "held"].value == 1
+    assert samples["trainguard_runs", "ended"].value == samples["trainguard_runs", "failed"].value == 0
+    assert set(samples["trainguard_build_info", ""].labels) == {"version", "python"}
+
+
+def test_counters_survive_a_restart(driver: Driver, trainer: ScriptedTrainer, book: RuleBook) -> None:
+    """A monitor that is started again counts the same telemetry to the same numbers."""
+    before = _text(driver.view())
+    driver.close()
+    again = Driver(trainer.run, book)
+    again.drain(0.0)
+    assert _text(again.view()) == before
+    again.close()
+
+
+def test_lost_records_add_up_over_trainer_processes(trainer: ScriptedTrainer, book: RuleBook) -> None:
+    """Each trainer process counts from its hello on; the total is over all of them."""
+    driver = Driver(trainer.run, book)
+    for lost in (2, 5):
+        trainer.heartbeat(lost=lost)
+    trainer.hello()
+    trainer.goodbye(lost=1)
+    driver.drain(0.0)
+    assert driver.view().trainer_lost == 6
+    driver.close()
+
+
+def test_a_run_of_another_monitor_has_no_series(book: RuleBook) -> None:
+    """A held run is counted by state, and its values are left to the monitor that knows them."""
+    assert "run_step{" not in _text(RunView(run="b", state="held", rules_sha256=book.sha256))
+
+
+def test_promtool_has_no_objections(driver: Driver) -> None:
+    """Names, units and types keep to Prometheus's conventions."""
+    done = subprocess.run(
+        [need("promtool"), "check", "metrics"], input=_text(driver.view()), text=True, capture_output=True
+    )
+    assert (done.returncode, done.stdout + done.stderr) == (0, "")

@@ -1,0 +1,35 @@
+import logging
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import torch
+
+from tests.trainer.support import Monitor
+
+
+@pytest.fixture(autouse=True)
+def clean_environment(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """No run directory from outside, and few threads: the models here are tiny."""
+    monkeypatch.delenv("TRAINGUARD_RUNS", raising=False)
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(threads)
+
+
+@pytest.fixture
+def run_dir(tmp_path: Path) -> Path:
+    return tmp_path / "run"
+
+
+@pytest.fixture
+def monitor(run_dir: Path) -> Monitor:
+    return Monitor(run_dir)
+
+
+@pytest.fixture
+def said(caplog: pytest.LogCaptureFixture) -> pytest.LogCaptureFixture:
+    """What trainguard warned of."""
+    caplog.set_level(logging.WARNING, logger="trainguard")
+    return caplog

@@ -1,0 +1,264 @@
+"""A run that nobody acts upon is the run it would have been, and no failure of ours reaches it."""
+
+import json
+import random
+import resource
+import shutil
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+from tests.trainer.support import Monitor, Run, assert_same, weights_of
+from trainguard import Guard
+from trainguard.signals.base import Signal, StepView
+from trainguard_wire import Lease, RunDirectory
+
+EVERY_SIGNAL = {"activation_sparsity": 1, "prediction_entropy": 1, "dead_units": 1}
+OPTIMIZERS = {
+    "sgd": lambda parameters: torch.optim.SGD(parameters, lr=0.1, momentum=0.9, weight_decay=1e-3),
+    "adamw": lambda parameters: torch.optim.AdamW(parameters, lr=0.01),
+}
+
+
+@pytest.mark.parametrize("max_norm", [0.05, 1e9], ids=["clips", "never clips"])
+@pytest.mark.parametrize("optimizer", OPTIMIZERS)
+def test_weights_are_bit_for_bit_those_of_the_plain_loop(optimizer: str, max_norm: float, run_dir: Path) -> None:
+    """Every signal in every step, checkpoints, clipping, dropout and a scheduler: nothing changes."""
+    plain = Run(OPTIMIZERS[optimizer])
+    schedule = torch.optim.lr_scheduler.CosineAnnealingLR(plain.optimizer, 30)
+    for _ in range(30):
+        plain.backward()
+        torch.nn.utils.clip_grad_norm_(plain.model.parameters(), max_norm)
+        plain.optimizer.step()
+        schedule.step()
+
+    plain_draw = (torch.rand(1).item(), plain.optimizer.state_dict())
+    guarded = Run(OPTIMIZERS[optimizer])
+    schedule = torch.optim.lr_scheduler.CosineAnnealingLR(guarded.optimizer, 30)
+    python_state, numpy_state = random.getstate(), np.random.get_state()[1].tolist()
+    options: dict[str, Any] = {"checkpoint_every": 7, "every": EVERY_SIGNAL, "heartbeat_seconds": 1e-6}
+    with Guard(guarded.model, guarded.optimizer, scheduler=schedule, run_dir=run_dir, **options) as guard:
+        for _ in range(30):
+            loss, logits, y = guarded.backward()
+            guard.clip_(max_norm)
+            guard.step(loss, logits=logits, targets=y)
+            schedule.step()
+
+    assert_same(plain.model.state_dict(), guarded.model.state_dict())
+    assert guard.errors == {}
+    assert torch.rand(1).item() == plain_draw[0]
+    assert (random.getstate(), np.random.get_state()[1].tolist()) == (python_state, numpy_state)
+    for mine, theirs in zip(
+        guarded.optimizer.state_dict()["state"].values(), plain_draw[1]["state"].values(), strict=True
+    ):
+        assert_same(
+            {name: torch.as_tensor(value) for name, value in mine.items() if value is not None},
+            {name: torch.as_tensor(value) for name, value in theirs.items() if value is not None},
+        )
+
+
+@pytest.mark.parametrize("poison", [None, float("nan"), float("inf")])
+@pytest.mark.parametrize("max_norm", [0.01, 1.0, 1e9])
+def test_clip_leaves_the_gradients_torch_leaves(max_norm: float, poison: float | None, run_dir: Path) -> None:
+    """The same gradients and the same norm, non-finite ones included."""
+    ours, theirs = after_backward(poison), after_backward(poison)
+    with Guard(ours.model, ours.optimizer, run_dir=run_dir, checkpoint_every=None) as guard:
+        norm = guard.clip_(max_norm)
+    expected = torch.nn.utils.clip_grad_norm_(theirs.model.parameters(), max_norm)
+    assert_same({"norm": norm}, {"norm": expected})
+    assert_same(gradients(ours), gradients(theirs))
+
+
+def after_backward(poison: float | None) -> Run:
+    run = Run()
+    run.backward()
+    if poison is not None:
+        run.model.layers[0].weight.grad[0, 0] = poison
+    return run
+
+
+def test_clip_of_mixed_types_and_of_nothing(run_dir: Path) -> None:
+    """Gradients of two types go torch's way; no gradients give a norm of 0."""
+    models = [torch.nn.ParameterList([torch.ones(3), torch.ones(2, dtype=torch.float64)]) for _ in range(2)]
+    for model in models:
+        for parameter in model:
+            parameter.grad = parameter.detach() * 5
+    guard = Guard(models[0], torch.optim.SGD(models[0].parameters(), lr=1), run_dir=run_dir)
+    norm = guard.clip_(1.0)
+    assert norm == torch.nn.utils.clip_grad_norm_(models[1].parameters(), 1.0)
+    assert all(torch.equal(mine.grad, theirs.grad) for mine, theirs in zip(*models, strict=True))
+    guard.step()
+    models[0].zero_grad()
+    assert guard.clip_(1.0) == 0
+    guard.close()
+
+
+def test_the_users_own_exception_comes_out_untouched_and_the_lr_is_put_back(run_dir: Path) -> None:
+    """An optimizer that raises is the user's affair; the group's lr is the scheduler's again."""
+
+    class Broken(torch.optim.SGD):
+        def step(self, closure: Any = None) -> None:
+            raise ArithmeticError("mine")
+
+    run = Run(lambda parameters: Broken(parameters, lr=0.1))
+    with Guard(run.model, run.optimizer, run_dir=run_dir) as guard:
+        guard.load_state_dict({"step": 0, "lr": {"scale": 0.5, "ceiling": None}, "weight_decay": {"changed": {}}})
+        with pytest.raises(ArithmeticError, match="mine"):
+            run.train(guard)
+        assert run.optimizer.param_groups[0]["lr"] == 0.1
+        assert guard.num_steps == 0
+
+
+def test_a_signal_that_raises_is_left_out_counted_and_said_once(
+    run_dir: Path, monitor: Monitor, said: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The others of the same step are still emitted."""
+
+    class Broken(Signal):
+        name = "confidence"
+
+        def measure(self, view: StepView) -> float:
+            raise RuntimeError("no confidence")
+
+    monkeypatch.setattr("trainguard.signals.Confidence", Broken)
+    run = Run()
+    with Guard(run.model, run.optimizer, run_dir=run_dir, checkpoint_every=None) as guard:
+        run.train(guard, 3)
+        guard.heartbeat()
+    assert [set(sample.values) for sample in monitor.samples()][1] >= {"loss", "grad_norm", "lr", "step_seconds"}
+    assert "confidence" not in monitor.samples()[0].values
+    assert monitor.last_heartbeat().errors == {"signal.confidence": 3}
+    assert [message for message in said.messages if "no confidence" in message] == said.messages[:1]
+    assert len(said.messages) == 1
+
+
+def test_nonsense_arguments_in_the_loop_never_raise(run_dir: Path, monitor: Monitor) -> None:
+    """What cannot be measured is left out; the step is made and counted."""
+    run = Run()
+    with Guard(run.model, run.optimizer, run_dir=run_dir, checkpoint_every=None) as guard:
+        run.backward()
+        guard.step(torch.ones(3), logits="logits", targets=object(), epoch=-1)  # type: ignore[arg-type]
+        guard.observe(val_loss=None, good=1.5, loss=3.0)  # type: ignore[arg-type]
+        guard.after_step()
+        assert guard.num_steps == 1
+    assert set(guard.errors) == {"signal.loss", "signal.confidence", "epoch", "signal.val_loss", "observe", "step"}
+    assert monitor.samples()[1].values == {"good": 1.5}
+
+
+def test_a_file_in_place_of_the_run_directory(tmp_path: Path, said: pytest.LogCaptureFixture) -> None:
+    """Training goes on unwatched, which is said once and counted."""
+    (tmp_path / "run").write_text("")
+    check_goes_on_unwatched(tmp_path / "run", said, "Not a directory")
+
+
+def test_a_lease_held_by_another_trainer(run_dir: Path, said: pytest.LogCaptureFixture) -> None:
+    """Training goes on unwatched, and writes nothing into the other's directory."""
+    directory = RunDirectory(run_dir)
+    directory.create()
+    with Lease.take(directory.trainer_lock):
+        check_goes_on_unwatched(run_dir, said, "already has a trainer")
+    assert not directory.exists()
+    assert list(directory.checkpoints.iterdir()) == []
+
+
+def check_goes_on_unwatched(path: Path, said: pytest.LogCaptureFixture, words: str) -> None:
+    plain = Run()
+    for _ in range(3):
+        plain.backward()
+        plain.optimizer.step()
+    run = Run()
+    with Guard(run.model, run.optimizer, run_dir=path, checkpoint_every=1) as guard:
+        run.train(guard, 3)
+    assert_same(plain.model.state_dict(), run.model.state_dict())
+    assert guard.lost == 4  # three samples and a goodbye
+    assert guard.errors == {"run_directory": 1}
+    assert len(said.messages) == 1
+    assert words in said.messages[0]
+
+
+def test_a_directory_deleted_in_mid_run(run_dir: Path, said: pytest.LogCaptureFixture) -> None:
+    """Noticed with the next heartbeat; from there on records count as lost."""
+    run = Run()
+    with Guard(run.model, run.optimizer, run_dir=run_dir, checkpoint_every=2, heartbeat_seconds=1e-6) as guard:
+        run.train(guard)
+        shutil.rmtree(run_dir)
+        run.train(guard, 4)
+        assert guard.num_steps == 5
+        assert guard.lost > 3
+    assert set(guard.errors) == {"telemetry", "checkpoint"}
+    assert sum("telemetry" in message for message in said.messages) == 1
+    assert not run_dir.exists()
+
+
+@contextmanager
+def disk_full_beyond(size: int) -> Iterator[None]:
+    """No file may grow beyond ``size`` bytes: writes fail in the kernel, as on a full disk."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (size, hard))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+
+
+def test_a_full_disk(run_dir: Path, monitor: Monitor, said: pytest.LogCaptureFixture) -> None:
+    """Records are lost and counted, checkpoints fail whole; both come back with the space."""
+    run = Run()
+    with Guard(run.model, run.optimizer, run_dir=run_dir, checkpoint_every=2) as guard:
+        run.train(guard)
+        with disk_full_beyond(200):
+            run.train(guard, 4)
+        assert guard.num_steps == 5
+        lost = guard.lost
+        assert lost == 4
+        run.train(guard)
+        guard.heartbeat()
+        assert guard.lost == lost
+    heartbeat = monitor_heartbeat_of(run_dir)
+    assert (heartbeat["lost"], heartbeat["errors"]) == (4, {"telemetry": 4, "checkpoint": 2})
+    assert len(said.messages) == 2
+    assert sorted(path.name for path in (run_dir / "checkpoints").iterdir()) == ["step-00000000", "step-00000006"]
+
+
+def monitor_heartbeat_of(run_dir: Path) -> dict[str, Any]:
+    """The last heartbeat, of a file that may hold torn lines."""
+    lines = (run_dir / "telemetry" / "000001.jsonl").read_bytes().splitlines()
+    return [json.loads(line) for line in lines if b'"heartbeat"' in line][-1]
+
+
+def test_a_guard_that_is_closed_or_never_entered(run_dir: Path, monitor: Monitor) -> None:
+    """Without ``with`` it works from the first step on; after close() it only steps the optimizer."""
+    run = Run()
+    guard = Guard(run.model, run.optimizer, run_dir=run_dir)
+    run.train(guard, 2)
+    guard.close()
+    guard.close()
+    before = weights_of(run.model)
+    run.train(guard)
+    guard.observe(x=1.0)
+    guard.heartbeat()
+    assert not torch.equal(before["layers.0.weight"], run.model.layers[0].weight)
+    assert [type(record).__name__ for record in monitor.records()] == [
+        *("Hello", "CheckpointSaved", "Sample", "Sample", "Goodbye")
+    ]
+
+
+def test_import_brings_neither_monitor_nor_rules() -> None:
+    """The trainer stands alone, and starts no thread."""
+    code = (
+        "import sys, threading, trainguard;"
+        "assert not [m for m in sys.modules if m.startswith(('trainguard_monitor', 'trainguard_rules'))];"
+        "assert threading.active_count() == 1"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True)
+
+
+def gradients(run: Run) -> dict[str, torch.Tensor]:
+    return {name: parameter.grad for name, parameter in run.model.named_parameters()}

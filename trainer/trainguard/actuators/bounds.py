@@ -1,0 +1,31 @@
+"""Scaling within bounds, the same for everything that is scaled."""
+
+from dataclasses import dataclass
+
+from trainguard.actuators.base import Params
+
+
+@dataclass(frozen=True)
+class Scaling:
+    """Multiply by ``factor``, and end no lower than ``low`` and no higher than ``high`` (None: no bound)."""
+
+    factor: float
+    low: float
+    high: float | None
+
+    @classmethod
+    def parse(cls, params: Params) -> "Scaling":
+        """``{factor, min=0.0, max=None}``. Raises `Refused`."""
+        scaling = cls(params.number("factor", above=0.0), params.number("min", 0.0), params.number_or_none("max"))
+        params.end()
+        return scaling
+
+    def apply(self, value: float) -> float:
+        """The scaled value. A bound never moves it the other way: what is beyond one already stays."""
+        scaled = value * self.factor
+        if self.factor < 1.0:
+            return min(value, max(scaled, self.low))
+        return scaled if self.high is None else max(value, min(scaled, self.high))
+
+    def describe_bound(self) -> str:
+        return f"min {self.low:g}" if self.factor < 1.0 else f"max {self.high}"

@@ -1,0 +1,1 @@
+"""What ``trainguard demo`` trains: a real classifier, a real recipe, real faults."""

@@ -1,0 +1,95 @@
+"""Train the digits classifier, with or without faults, with or without trainguard.
+
+Prints one JSON line an epoch, and at the end writes what came of it: the losses, the accuracy, the faults,
+and a digest of the final weights.
+"""
+
+import argparse
+import hashlib
+import json
+from contextlib import ExitStack
+from pathlib import Path
+
+import torch
+
+from trainguard import Guard
+from trainguard.demo.digits import CLIP_NORM, Digits, accuracy, classifier, recipe
+from trainguard.demo.faults import Faults
+
+CHECKPOINT_EVERY = 50
+
+
+def main() -> None:
+    options = _options()
+    torch.set_num_threads(1)
+    torch.manual_seed(options.seed)
+    data, shuffle = Digits.load(), torch.Generator().manual_seed(options.seed)
+    model = classifier()
+    optimizer, scheduler, criterion = recipe(model, options.epochs)
+    steps_per_epoch = sum(1 for _ in data.batches(torch.Generator()))
+    faults = Faults(options.epochs * steps_per_epoch, options.seed) if options.faults else None
+    losses: list[float] = []
+    with ExitStack() as stack:
+        guard = None
+        if options.run_dir:
+            guard = stack.enter_context(
+                Guard(
+                    model,
+                    optimizer,
+                    scheduler=scheduler,
+                    run_dir=options.run_dir,
+                    checkpoint_every=CHECKPOINT_EVERY,
+                )
+            )
+        for epoch in range(options.epochs):
+            for x, y in data.batches(shuffle):
+                if faults:
+                    x, y = faults.strike(len(losses) + 1, model, x, y)
+                optimizer.zero_grad()
+                logits = model(x)
+                loss = criterion(logits, y)
+                loss.backward()
+                if guard:
+                    guard.clip_(CLIP_NORM)
+                    guard.step(loss, logits=logits, targets=y, epoch=epoch)
+                else:
+                    torch.nn.utils.clip_grad_norm_(model.parameters(), CLIP_NORM)
+                    optimizer.step()
+                losses.append(loss.item())
+            scheduler.step()
+            reached = accuracy(model, data)
+            if guard:
+                guard.observe(val_accuracy=reached)
+            print(json.dumps({"epoch": epoch + 1, "epochs": options.epochs, "accuracy": reached}), flush=True)
+            if guard and guard.stopped:
+                break
+    if options.result:
+        result = {
+            "losses": losses,
+            "accuracy": accuracy(model, data),
+            "steps_per_epoch": steps_per_epoch,
+            "faults": faults.described() if faults else [],
+            "weights_sha256": _digest(model),
+        }
+        options.result.write_text(json.dumps(result))
+
+
+def _digest(model: torch.nn.Module) -> str:
+    digest = hashlib.sha256()
+    for tensor in model.state_dict().values():
+        digest.update(tensor.numpy().tobytes())
+    return digest.hexdigest()
+
+
+def _options() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(prog="python -m trainguard.demo", description=__doc__)
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--epochs", type=int, default=40)
+    parser.add_argument("--faults", action="store_true", help="inject the two faults")
+    parser.add_argument("--run-dir", type=Path, help="guard the run, in this run directory")
+    parser.add_argument("--result", type=Path, help="write what came of it here, as JSON")
+    return parser.parse_args()
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,361 @@
+"""The guard: the face of the trainer's side, and the order of things around one optimizer step.
+
+::
+
+    before_step    measure loss, gradients, predictions; put the learning rate overlay on
+    the optimizer  moves the parameters
+    after_step     overlay off; acknowledge what this step showed; emit its sample; save a checkpoint if due;
+                   read control and act; install the hooks of the next step; heartbeat if due
+
+The loop is sacred. Nothing here raises into it, waits for the monitor, draws a random number or changes the
+arithmetic of a run that nobody acted upon: such a run has, bit for bit, the weights it would have without a
+guard. What fails in here is counted, said once and goes out with the heartbeats. Only wrong arguments raise.
+"""
+
+import operator
+import os
+from collections.abc import Iterable, Mapping
+from types import TracebackType
+from typing import Any, Self
+
+from torch import Tensor, nn
+from torch.optim import Optimizer
+
+from trainguard import actuators, arguments, signals
+from trainguard.checkpointer import Checkpointer
+from trainguard.checkpoints import Checkpoints
+from trainguard.clock import Clock
+from trainguard.emitter import Emitter, Outcome
+from trainguard.faults import Faults, describe
+from trainguard.inbox import Inbox
+from trainguard.learning_rate import LearningRate
+from trainguard.meter import Meter
+from trainguard.progress import Progress
+from trainguard.ranks import num_ranks, rank
+from trainguard.readout import readout
+from trainguard.session import Session
+from trainguard.signals.activations import activations_of
+from trainguard.signals.base import StepView
+from trainguard.signals.gradients import clip_grads_
+from trainguard.training_state import TrainingState
+from trainguard.weight_decay import WeightDecay
+from trainguard_wire import RunDirectory, RunInfo, __version__
+
+
+class Guard:
+    """Watches one model and its optimizer, and carries out what a monitor asks for.
+
+    ::
+
+        with Guard(model, optimizer, scheduler=scheduler, run_dir="runs/a") as guard:
+            for epoch in range(epochs):
+                for x, y in loader:
+                    optimizer.zero_grad(); logits = model(x); loss = criterion(logits, y); loss.backward()
+                    guard.clip_(1.0)                                          # in place of clip_grad_norm_
+                    guard.step(loss, logits=logits, targets=y, epoch=epoch)   # in place of optimizer.step()
+                guard.observe(val_loss=validate(model))
+                if guard.stopped:
+                    break
+
+    Args:
+        scheduler: its state goes into the checkpoints. It is never stepped or changed.
+        run_dir: where telemetry, control and checkpoints lie; ``$TRAINGUARD_RUNS/<script>-<time>-<pid>`` by
+            default, ``runs/...`` where that is not set.
+        checkpoint_every: steps between two checkpoints; None keeps none, and offers no restore.
+        keep: how many checkpoints to keep; the newest good one stays in any case.
+        every: steps between two measurements of a signal, by name; None for never. Cheap signals are measured
+            in each step, ``activation_sparsity`` in each 100th.
+        activations: modules whose outputs are watched; by default all activation modules of torch.nn.
+        heartbeat_seconds: at most so long without a heartbeat while steps go on.
+
+    Raises TypeError and ValueError for wrong arguments. A run directory that cannot be used, or that another
+    trainer holds, raises nothing: training goes on unwatched, which is said once on the logger ``trainguard``.
+    In a run of several ranks, rank 0 reports and nothing is acted upon: one rank alone must not.
+
+    Not for two threads.
+    """
+
+    def __init__(
+        self,
+        model: nn.Module,
+        optimizer: Optimizer,
+        *,
+        scheduler: Any = None,
+        run_dir: str | os.PathLike[str] | None = None,
+        checkpoint_every: int | None = 500,
+        keep: int = 3,
+        every: Mapping[str, int | None] | None = None,
+        activations: Iterable[nn.Module] | None = None,
+        heartbeat_seconds: float = 10.0,
+    ) -> None:
+        arguments.check_parts(model, optimizer, scheduler)
+        if checkpoint_every is not None:
+            arguments.check_count("checkpoint_every", checkpoint_every)
+        arguments.check_count("keep", keep)
+        arguments.check_seconds("heartbeat_seconds", heartbeat_seconds)
+        watched = activations_of(model) if activations is None else arguments.check_modules(activations)
+
+        self._model, self._optimizer = model, optimizer
+        self._clock, self._faults, self._progress = Clock(), Faults(), Progress()
+        self._emitter = Emitter(self._progress, self._clock, self._faults)
+        self._learning_rate, self._weight_decay = LearningRate(optimizer), WeightDecay(optimizer)
+        offered = signals.offered(model, watched, self._learning_rate, self._weight_decay, self._faults)
+        cadences = arguments.check_cadences(every, tuple(signal.name for signal in offered))
+        self._meter = Meter(offered, cadences, self._faults)
+
+        self._heartbeat_seconds = heartbeat_seconds
+        self._last_heartbeat = self._clock.ticks()
+        self._last_step: float | None = None
+        self._clip_norm: Tensor | None = None
+        self._view: StepView | None = None
+        self._initial_checkpoint_due = True
+        self._closed = False
+
+        directory = RunDirectory(arguments.run_path(run_dir, self._clock.time()))
+        state = TrainingState(model, optimizer, scheduler, self._faults)
+        self._checkpointer = self._make_checkpointer(directory, state, checkpoint_every, keep)
+        self._stop = actuators.Stop(self._checkpointer)
+        self._inbox = self._make_inbox()
+        self._session = self._open(directory)
+        self._meter.arm(1)
+
+    @property
+    def stopped(self) -> bool:
+        """Whether the loop was asked to end. A checkpoint of this moment is on disk, where the run keeps any."""
+        return self._stop.stopped
+
+    @property
+    def num_steps(self) -> int:
+        """Steps done, those before a `load_state_dict` included."""
+        return self._progress.step
+
+    @property
+    def lost(self) -> int:
+        """Telemetry records that could not be written."""
+        return self._emitter.lost
+
+    @property
+    def errors(self) -> dict[str, int]:
+        """Failures of trainguard's own that were swallowed, by what failed."""
+        return dict(self._faults.counts)
+
+    def clip_(self, max_norm: float) -> Tensor:
+        """Clip the gradients in place, bit for bit as ``torch.nn.utils.clip_grad_norm_`` does.
+
+        Returns their L2 norm before clipping, a 0-d tensor, which `step` reuses. A NaN or infinite norm makes the
+        gradients non-finite, as it does in torch. Raises what torch raises.
+        """
+        self._clip_norm = clip_grads_(self._model.parameters(), max_norm)
+        return self._clip_norm
+
+    def step(
+        self,
+        loss: Tensor | float | None = None,
+        *,
+        logits: Tensor | None = None,
+        targets: Tensor | None = None,
+        epoch: int | None = None,
+    ) -> None:
+        """`before_step`, ``optimizer.step()``, `after_step`. Only the optimizer's own exceptions come out."""
+        self.before_step(loss, logits=logits, targets=targets, epoch=epoch)
+        try:
+            self._optimizer.step()
+        except BaseException:
+            self._learning_rate.take_off()
+            raise
+        self.after_step()
+
+    def before_step(
+        self,
+        loss: Tensor | float | None = None,
+        *,
+        logits: Tensor | None = None,
+        targets: Tensor | None = None,
+        epoch: int | None = None,
+    ) -> None:
+        """Between ``loss.backward()`` and ``optimizer.step()``: measure, and set the step's learning rate.
+
+        Args:
+            loss: the training loss, a scalar.
+            logits: unnormalized class scores, N x K or N x ... x K; N x K x ... where ``targets`` has that shape.
+            targets: class indices. Only their shape is looked at.
+            epoch: the current epoch, counted from 0.
+        """
+        if self._closed:
+            return
+        self._view = StepView(loss=loss, logits=logits, targets=targets, clip_norm=self._clip_norm)
+        self._clip_norm = None
+        self._progress.epoch = self._whole_epoch(epoch)
+        if self._initial_checkpoint_due:
+            self._save_initial_checkpoint()
+        with self._faults.around("lr"):
+            self._learning_rate.put_on(self._progress.step, self._progress.epoch)
+        with self._faults.around("weight_decay"):
+            self._weight_decay.look()
+        with self._faults.around("step"):
+            self._meter.begin(self._view)
+
+    def after_step(self) -> None:
+        """Right after ``optimizer.step()``, before the scheduler: report the step, and act on what was asked."""
+        with self._faults.around("lr"):
+            self._learning_rate.take_off()
+        view, self._view = self._view, None
+        if self._closed:
+            return
+        if view is None:
+            self._faults.note("step", "after_step() without before_step(): this step is not counted")
+            return
+        now = self._clock.ticks()
+        view.seconds = None if self._last_step is None else now - self._last_step
+        self._last_step = now
+        self._progress.step += 1
+        with self._faults.around("step"):
+            self._report(view)
+        with self._faults.around("step"):
+            self._meter.arm(self._progress.step + 1)
+        if now - self._last_heartbeat >= self._heartbeat_seconds:
+            self.heartbeat()
+
+    def observe(self, **values: float | Tensor) -> None:
+        """Emit scalars of your own, as a sample of their own at the current step. NaN and infinities included.
+
+        The names of trainguard's own signals are taken: such a value is left out, and said.
+        """
+        if self._closed:
+            return
+        with self._faults.around("observe"):
+            for name in values.keys() & set(self._meter.names):
+                self._faults.note("observe", f"{name!r} is measured by trainguard itself; use another name")
+                del values[name]
+            self._emitter.sample(readout(values, self._faults))
+
+    def heartbeat(self) -> None:
+        """Say that training is alive. For long phases without steps, which look like a hang from outside."""
+        if self._closed:
+            return
+        self._last_heartbeat = self._clock.ticks()
+        with self._faults.around("heartbeat"):
+            self._emitter.heartbeat()
+
+    def state_dict(self) -> dict[str, Any]:
+        """What trainguard changed and counted, for your own checkpoints. Plain types."""
+        return {
+            "step": self._progress.step,
+            "lr": self._learning_rate.state_dict(),
+            "weight_decay": self._weight_decay.state_dict(),
+        }
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        """Go on from a `state_dict`: the step counter, the factors, the weight decay. Raises ValueError."""
+        try:
+            step = operator.index(state["step"])
+            self._learning_rate.load_state_dict(state["lr"])
+            self._weight_decay.load_state_dict(state["weight_decay"])
+        except (KeyError, TypeError, AttributeError) as error:
+            raise ValueError(f"not the state of a guard: {describe(error)}") from error
+        self._progress.step = step
+        self._initial_checkpoint_due = True
+        self._meter.arm(step + 1)
+
+    def close(self) -> None:
+        """End the run in order; afterwards the guard does nothing but step the optimizer. May be called twice."""
+        self._close("stopped" if self.stopped else "finished")
+
+    def __enter__(self) -> Self:
+        self._save_initial_checkpoint()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if error is None:
+            self.close()
+        else:
+            self._close("failed", describe(error))
+
+    def _report(self, view: StepView) -> None:
+        values = self._meter.finish(view)
+        self._inbox.settle(values)
+        self._emitter.sample(values)
+        if self._checkpointer is not None:
+            self._checkpointer.save_if_due()
+        self._inbox.poll()
+
+    def _save_initial_checkpoint(self) -> None:
+        self._initial_checkpoint_due = False
+        if self._checkpointer is not None and not self._closed:
+            self._checkpointer.save_quietly()
+
+    def _whole_epoch(self, epoch: int | None) -> int | None:
+        if epoch is not None:
+            with self._faults.around("epoch"):
+                return arguments.whole_epoch(epoch)
+        return None
+
+    def _make_checkpointer(
+        self, directory: RunDirectory, state: TrainingState, every: int | None, keep: int
+    ) -> Checkpointer | None:
+        if every is None or num_ranks() > 1:
+            return None
+        return Checkpointer(
+            Checkpoints(directory.checkpoints, keep),
+            state,
+            self.state_dict,
+            every=every,
+            progress=self._progress,
+            emitter=self._emitter,
+            clock=self._clock,
+            faults=self._faults,
+        )
+
+    def _make_inbox(self) -> Inbox:
+        alone = num_ranks() == 1
+        offered = actuators.offered(
+            self._learning_rate, self._weight_decay, self._checkpointer, self._meter, self._stop
+        )
+        return Inbox(
+            offered if alone else [],
+            self._checkpointer,
+            emitter=self._emitter,
+            progress=self._progress,
+            faults=self._faults,
+        )
+
+    def _open(self, directory: RunDirectory) -> Session | None:
+        """Take the seat in the run directory. Without one nothing is written, and training goes on."""
+        if rank() > 0:
+            return None
+        info = RunInfo(
+            run=directory.name,
+            pid=os.getpid(),
+            started=self._clock.time(),
+            signals=self._meter.names,
+            actions=self._inbox.kinds,
+            world_size=num_ranks(),
+            version=__version__,
+        )
+        try:
+            session = Session.open(directory, info)
+        except Exception as error:
+            self._faults.note("run_directory", error)
+            self._checkpointer = None
+            return None
+        self._progress.generation = session.generation
+        self._emitter.connect(session.telemetry)
+        self._inbox.connect(session.control)
+        if self._checkpointer is not None:
+            self._checkpointer.clean()
+        self._emitter.hello(info)
+        return session
+
+    def _close(self, outcome: Outcome, error: str = "") -> None:
+        if self._closed:
+            return
+        self._closed = True
+        with self._faults.around("close"):
+            self._learning_rate.take_off()
+            self._meter.disarm()
+            self._inbox.give_up("training ended before a step could show it")
+            self._emitter.goodbye(outcome, error)
+            if self._session is not None:
+                self._session.close()
