@@ -46,6 +46,7 @@ class Engine:
         self.last: dict[str, float] = {}
         self.nonfinite: Counter[str] = Counter()
         self._watches = [Watch(rule) for rule in book.rules]
+        self._by_name = {watch.rule.name: watch for watch in self._watches}
         self._active: set[Watch] = set()
         self._flight = Flight()
         self._checkpoints = CheckpointBook(book.good_after)
@@ -113,6 +114,8 @@ class Engine:
                 if self._advance(watch, condition, now):
                     firing.append(watch)
                 (learn if watch.state == "inactive" else hold)(self.last, sample.step, epoch, sample.time)
+                if watch.called and not watch.heard:  # a level is not accepted as normal before the trainer has heard of it
+                    watch.release()
         for watch in sorted(firing, key=lambda watch: -watch.rule.rank):
             self._decide(watch, now)
         self._judge_health(sample)
@@ -168,6 +171,7 @@ class Engine:
             watch.memory.add(rule, now)
         if verdict == "act":
             intervention = self._intervene(rule, onset, now, reason)
+            watch.called = True
         elif verdict == watch.verdict:
             return
         watch.verdict = verdict
@@ -232,6 +236,11 @@ class Engine:
         reason: str,
         ack: Ack | None = None,
     ) -> None:
+        watch = self._by_name[intervention.rule]
+        if status in ("lost", "expired"):
+            watch.memory.forget(intervention.step)
+        else:
+            watch.heard = True
         self._output.journal.append(
             Outcome(
                 step=record.step,

@@ -35,6 +35,10 @@ class Memory:
         self.acted.append(now)
         self._forget(rule, now)
 
+    def forget(self, step: int) -> None:
+        """What was decided at ``step`` never reached the trainer: it counts for nothing."""
+        self.acted = deque(moment for moment in self.acted if moment.step != step)
+
     def count(self, rule: Rule, now: Moment) -> int:
         self._forget(rule, now)
         return len(self.acted)

@@ -26,7 +26,10 @@ class RuleStatus(NamedTuple):
 
 
 class Watch:
-    """A rule and everything that changes about it. ``evaluations`` and ``unknown`` count results."""
+    """A rule and everything that changes about it. ``evaluations`` and ``unknown`` count results.
+
+    In an incident, ``called`` says that the rule decided to act, ``heard`` that the trainer answered.
+    """
 
     def __init__(self, rule: Rule) -> None:
         self.rule = rule
@@ -37,6 +40,7 @@ class Watch:
         self.onset: Moment | None = None
         self.memory = Memory()
         self.verdict: Verdict | None = None
+        self.called = self.heard = False
         self.evaluations = 0
         self.unknown = 0
 
@@ -54,6 +58,11 @@ class Watch:
     def calm(self) -> None:
         """Back to inactive: the incident is over, references may learn again."""
         self.state, self.onset, self.verdict = "inactive", None, None
+        self.called = self.heard = False
+        self.release()
+
+    def release(self) -> None:
+        """Frozen references begin anew to count how long they have been frozen."""
         for program in self.programs:
             program.release()
 

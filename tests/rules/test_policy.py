@@ -133,6 +133,23 @@ def test_an_intervention_nobody_acknowledges_is_lost_when_it_expires():
     assert not trainer.engine.open_control()
 
 
+def test_what_never_reached_the_trainer_counts_for_nothing():
+    """A monitor that was down decides again: neither cooldown nor limit stand in the way of the first real answer."""
+    book = rules("expr: loss > 1, actions: [{scale_lr: {factor: 0.5}}], expires: 2 steps, cooldown: 50 steps, limit: 1")
+    trainer = ScriptedTrainer(book, delay=10**6).run("loss", [2.0] * 10)
+    assert [step for step, verdict in trainer.verdicts() if verdict == "act"] == [1, 4, 7, 10]
+
+
+def test_a_level_nobody_answered_is_not_accepted_as_normal():
+    """While no answer reaches the trainer the references stay frozen, however long that takes."""
+    book = rules("expr: 'loss > 2 * mean(loss, 10)', actions: [{stop: {}}], expires: 5 steps")
+    trainer = ScriptedTrainer(book, delay=10**6).run("loss", [1.0] * 10 + [9.0] * 500)
+    assert trainer.engine.busy
+    assert len(trainer.interventions) > 50
+    answered = ScriptedTrainer(book, delay=1).run("loss", [1.0] * 10 + [9.0] * 500)
+    assert not answered.engine.busy
+
+
 def test_a_new_trainer_process_starts_afresh():
     """What was in flight is lost, states and windows are those of the first day, limits count anew."""
     book = rules("expr: 'loss > 3 * mean(loss, 2)', actions: [{stop: {}}], limit: 1")

@@ -67,7 +67,7 @@ def _name(axes: Axes, alone: Result, applied: Sequence[Outcome]) -> None:
         text = fault.what.partition(":")[0]
         axes.text(fault.step, 0.97, f"  {text}", transform=height, color=FAULT, fontsize=9, va="top")
     for row, outcome in enumerate(applied):
-        y = 0.91 - 0.05 * (row % 4)
+        y = 0.91 - 0.05 * (row % 2)
         axes.text(outcome.step, y, f"  {outcome.kind}", transform=height, color=GUARDED, fontsize=9, va="top")
 
 

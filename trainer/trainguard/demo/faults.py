@@ -7,7 +7,7 @@ tensor (a bad write: every bias of the first layer becomes -100, so that none of
 import torch
 from torch import Tensor, nn
 
-BURST_STEPS, NOISE, BAD_BIAS = 12, 50.0, -100.0
+BURST_STEPS, NOISE, BAD_BIAS = 12, 10.0, -100.0
 
 
 class Faults:
