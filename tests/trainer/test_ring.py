@@ -31,10 +31,24 @@ def test_the_ring_keeps_the_newest_and_the_newest_good_one(run_dir: Path, monito
         monitor.promote(3)
         run.train(guard, 3)
         assert statuses(run_dir) == {5: "good", 7: "candidate", 8: "candidate"}
-    assert guard.errors == {"promotion": 1}
+    assert guard.errors == {}, "to promote what is gone is no loss while there is a good one"
     saved = [record for record in monitor.records() if isinstance(record, CheckpointSaved)]
     assert [record.step for record in saved] == list(range(9))
     assert all(record.seconds > 0 for record in saved)
+
+
+def test_the_first_candidate_waits_for_a_late_monitor(run_dir: Path, monitor: Monitor) -> None:
+    """While nothing is good yet the first stays, so that there is something to promote; what is gone is said."""
+    run = Run()
+    with Guard(run.model, run.optimizer, run_dir=run_dir, checkpoint_every=1, keep=2) as guard:
+        run.train(guard, 6)
+        assert statuses(run_dir) == {0: "candidate", 5: "candidate", 6: "candidate"}
+        monitor.promote(3)
+        run.train(guard)
+        assert guard.errors == {"promotion": 1}
+        monitor.promote(0)
+        run.train(guard, 2)
+        assert statuses(run_dir) == {0: "good", 8: "candidate", 9: "candidate"}
 
 
 def test_a_process_that_starts_over_replaces_and_outlives_the_older(run_dir: Path, monitor: Monitor) -> None:
@@ -43,7 +57,7 @@ def test_a_process_that_starts_over_replaces_and_outlives_the_older(run_dir: Pat
         run = Run()
         with Guard(run.model, run.optimizer, run_dir=run_dir, checkpoint_every=1, keep=2) as guard:
             run.train(guard, 3)
-    assert statuses(run_dir) == {2: "candidate", 3: "candidate"}
+    assert statuses(run_dir) == {0: "candidate", 2: "candidate", 3: "candidate"}
     ring = Checkpoints(run_dir / "checkpoints", 2)
     assert {manifest.generation for manifest in ring.all()} == {1}
     assert not ring.promote(step=3, generation=0)

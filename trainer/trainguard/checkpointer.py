@@ -54,7 +54,8 @@ class Checkpointer:
             self.save_quietly()
 
     def promote(self, step: int, generation: int) -> None:
-        if not self._ring.promote(step=step, generation=generation):
+        """Mark a checkpoint good. One that is gone is missed only while there is no good one at all."""
+        if not self._ring.promote(step=step, generation=generation) and not self._ring.good():
             self._faults.note("promotion", f"checkpoint {step} is not there any more; a larger keep= holds it longer")
 
     def restore(self, before_step: int | None) -> int | None:

@@ -8,7 +8,7 @@
 
 A checkpoint is written into ``step-00000500.tmp``, the manifest last, and appears by a rename. It is a
 *candidate* until the monitor promotes it to *good*. The ring keeps the newest few, and the newest good one
-whatever its age. Newer means a later generation, then a later step: a process that starts over at step 0 in
+whatever its age; while there is none, the first candidate, for a monitor that comes late. Newer means a later generation, then a later step: a process that starts over at step 0 in
 the same directory is newer than all that was there. Without fsync a power cut may damage one; the checksum tells.
 """
 
@@ -138,7 +138,8 @@ class Checkpoints:
 
     def _prune(self) -> None:
         newest = sorted(self.all(), key=lambda manifest: manifest.age_key, reverse=True)
-        kept = newest[: self._keep] + self.good()[:1]
+        first = min((m for m in newest if m.generation == newest[0].generation), key=lambda m: m.step)
+        kept = [*newest[: self._keep], *(self.good()[:1] or [first])]
         for manifest in newest:
             if manifest not in kept:
                 shutil.rmtree(self._place(manifest.step), ignore_errors=True)

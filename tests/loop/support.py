@@ -1,0 +1,79 @@
+"""Real processes: the demo's training, and monitors that start and die on command."""
+
+import json
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from trainguard_wire import RunDirectory, Telemetry
+from trainguard_wire.segments import RecordReader
+
+STEPS_PER_EPOCH = 45
+
+
+def start_training(result: Path, *arguments: str) -> "subprocess.Popen[str]":
+    command = [sys.executable, "-m", "trainguard.demo", "--result", str(result), *arguments]
+    return subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
+
+
+def finish(training: "subprocess.Popen[str]", result: Path) -> dict[str, Any]:
+    """Wait for the end of a training that must not fail, nor say anything on standard error."""
+    _, errors = training.communicate(timeout=120)
+    assert training.returncode == 0, errors
+    assert errors == ""
+    data: dict[str, Any] = json.loads(result.read_text())
+    return data
+
+
+@contextmanager
+def monitor(runs: Path, rules: str = "stability") -> "Iterator[subprocess.Popen[bytes]]":
+    """A monitor process, ready; ended in order afterwards unless the test has killed it."""
+    runs.mkdir(exist_ok=True)
+    ready = runs.parent / f"ready-{time.monotonic_ns()}"
+    command = [sys.executable, "-m", "trainguard_monitor", "monitor", str(runs), "--rules", rules]
+    command += ["--listen", "127.0.0.1:0", "--ready-file", str(ready), "--log-level", "warning"]
+    process = subprocess.Popen(command)
+    try:
+        until(ready.exists)
+        yield process
+    finally:
+        if process.poll() is None:
+            process.terminate()
+            assert process.wait(30) == 0
+        process.wait()
+
+
+def until(condition: Callable[[], object], seconds: float = 60.0) -> None:
+    deadline = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < deadline, f"not within {seconds} s: {condition}"
+        time.sleep(0.005)
+
+
+class Progress:
+    """How far a run has come, by its telemetry."""
+
+    def __init__(self, run: RunDirectory) -> None:
+        self._reader: RecordReader[Telemetry] = run.read_telemetry()
+        self.step = 0
+
+    def reached(self, step: int) -> Callable[[], bool]:
+        def look() -> bool:
+            for record in self._reader.read():
+                self.step = max(self.step, record.step)
+            return self.step >= step
+
+        return look
+
+
+def everything(reader: RecordReader[Any]) -> list[Any]:
+    """All records of a run's files, which must hold no corrupt line."""
+    records: list[Any] = []
+    while some := reader.read():
+        records += some
+    reader.close()
+    return records
