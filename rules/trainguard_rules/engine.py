@@ -114,8 +114,8 @@ class Engine:
                 if self._advance(watch, condition, now):
                     firing.append(watch)
                 (learn if watch.state == "inactive" else hold)(self.last, sample.step, epoch, sample.time)
-                if watch.called and not watch.heard:  # a level is not accepted as normal before the trainer has heard of it
-                    watch.release()
+                if watch.called and not watch.heard:
+                    watch.release()  # a level is not accepted as normal before the trainer has heard of it
         for watch in sorted(firing, key=lambda watch: -watch.rule.rank):
             self._decide(watch, now)
         self._judge_health(sample)

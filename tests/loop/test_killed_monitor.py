@@ -85,7 +85,7 @@ def test_dead_while_the_fault_strikes(training):
 
 def test_killed_again_and_again(training):
     """Wherever the kills fall, each action is told once, done once, and on record."""
-    process, run, result = training
+    process, run, _ = training
     moments = random.Random(0)
     while process.poll() is None:
         with monitor(run.path.parent) as victim:

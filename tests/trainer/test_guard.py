@@ -195,14 +195,14 @@ def test_wrong_arguments_are_named(
 
 def test_one_rank_of_several_only_watches(run_dir: Path, monitor: Monitor, monkeypatch: pytest.MonkeyPatch) -> None:
     """A rank that scaled its learning rate alone would drift from the others."""
-    monkeypatch.setattr("trainguard.guard.num_ranks", lambda: 2)
+    monkeypatch.setattr("trainguard.wiring.num_ranks", lambda: 2)
     run = Run()
     with Guard(run.model, run.optimizer, run_dir=run_dir) as guard:
         monitor.ask(("scale_lr", {"factor": 0.5}))
         run.train(guard, 2)
     assert (monitor.hello().actions, monitor.hello().world_size) == ((), 2)
     assert monitor.last_ack().status == "refused"
-    monkeypatch.setattr("trainguard.guard.rank", lambda: 1)
+    monkeypatch.setattr("trainguard.wiring.rank", lambda: 1)
     with Guard(run.model, run.optimizer, run_dir=run_dir.parent / "rank1") as guard:
         run.train(guard)
     assert not (run_dir.parent / "rank1").exists()

@@ -8,8 +8,9 @@
 
 A checkpoint is written into ``step-00000500.tmp``, the manifest last, and appears by a rename. It is a
 *candidate* until the monitor promotes it to *good*. The ring keeps the newest few, and the newest good one
-whatever its age; while there is none, the first candidate, for a monitor that comes late. Newer means a later generation, then a later step: a process that starts over at step 0 in
-the same directory is newer than all that was there. Without fsync a power cut may damage one; the checksum tells.
+whatever its age; while there is none, the first candidate, for a monitor that comes late. Newer means a later
+generation, then a later step: a process that starts over at step 0 in the same directory is newer than all
+that was there. Without fsync a power cut may damage one; the checksum tells.
 """
 
 import hashlib

@@ -21,25 +21,17 @@ from typing import Any, Self
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
-from trainguard import actuators, arguments, signals
-from trainguard.checkpointer import Checkpointer
-from trainguard.checkpoints import Checkpoints
-from trainguard.clock import Clock
-from trainguard.emitter import Emitter, Outcome
-from trainguard.faults import Faults, describe
-from trainguard.inbox import Inbox
-from trainguard.learning_rate import LearningRate
-from trainguard.meter import Meter
-from trainguard.progress import Progress
-from trainguard.ranks import num_ranks, rank
+from trainguard import arguments
+from trainguard.actuators import Stop
+from trainguard.emitter import Outcome
+from trainguard.faults import describe
 from trainguard.readout import readout
-from trainguard.session import Session
 from trainguard.signals.activations import activations_of
 from trainguard.signals.base import StepView
 from trainguard.signals.gradients import clip_grads_
 from trainguard.training_state import TrainingState
-from trainguard.weight_decay import WeightDecay
-from trainguard_wire import RunDirectory, RunInfo, __version__
+from trainguard.wiring import Instruments, Seat
+from trainguard_wire import RunDirectory
 
 
 class Guard:
@@ -96,12 +88,10 @@ class Guard:
         watched = activations_of(model) if activations is None else arguments.check_modules(activations)
 
         self._model, self._optimizer = model, optimizer
-        self._clock, self._faults, self._progress = Clock(), Faults(), Progress()
-        self._emitter = Emitter(self._progress, self._clock, self._faults)
-        self._learning_rate, self._weight_decay = LearningRate(optimizer), WeightDecay(optimizer)
-        offered = signals.offered(model, watched, self._learning_rate, self._weight_decay, self._faults)
-        cadences = arguments.check_cadences(every, tuple(signal.name for signal in offered))
-        self._meter = Meter(offered, cadences, self._faults)
+        parts = Instruments(model, optimizer, watched, every)
+        self._clock, self._faults, self._progress = parts.clock, parts.faults, parts.progress
+        self._emitter, self._meter = parts.emitter, parts.meter
+        self._learning_rate, self._weight_decay = parts.learning_rate, parts.weight_decay
 
         self._heartbeat_seconds = heartbeat_seconds
         self._last_heartbeat = self._clock.ticks()
@@ -113,10 +103,11 @@ class Guard:
 
         directory = RunDirectory(arguments.run_path(run_dir, self._clock.time()))
         state = TrainingState(model, optimizer, scheduler, self._faults)
-        self._checkpointer = self._make_checkpointer(directory, state, checkpoint_every, keep)
-        self._stop = actuators.Stop(self._checkpointer)
-        self._inbox = self._make_inbox()
-        self._session = self._open(directory)
+        checkpointer = parts.checkpointer(directory, state, self.state_dict, every=checkpoint_every, keep=keep)
+        self._stop = Stop(checkpointer)
+        self._inbox = parts.inbox(checkpointer, self._stop)
+        seat = Seat.take(directory, parts, self._inbox, checkpointer)
+        self._session, self._checkpointer = seat.session, seat.checkpointer
         self._meter.arm(1)
 
     @property
@@ -291,62 +282,6 @@ class Guard:
             with self._faults.around("epoch"):
                 return arguments.whole_epoch(epoch)
         return None
-
-    def _make_checkpointer(
-        self, directory: RunDirectory, state: TrainingState, every: int | None, keep: int
-    ) -> Checkpointer | None:
-        if every is None or num_ranks() > 1:
-            return None
-        return Checkpointer(
-            Checkpoints(directory.checkpoints, keep),
-            state,
-            self.state_dict,
-            every=every,
-            progress=self._progress,
-            emitter=self._emitter,
-            clock=self._clock,
-            faults=self._faults,
-        )
-
-    def _make_inbox(self) -> Inbox:
-        alone = num_ranks() == 1
-        offered = actuators.offered(
-            self._learning_rate, self._weight_decay, self._checkpointer, self._meter, self._stop
-        )
-        return Inbox(
-            offered if alone else [],
-            self._checkpointer,
-            emitter=self._emitter,
-            progress=self._progress,
-            faults=self._faults,
-        )
-
-    def _open(self, directory: RunDirectory) -> Session | None:
-        """Take the seat in the run directory. Without one nothing is written, and training goes on."""
-        if rank() > 0:
-            return None
-        info = RunInfo(
-            run=directory.name,
-            pid=os.getpid(),
-            started=self._clock.time(),
-            signals=self._meter.names,
-            actions=self._inbox.kinds,
-            world_size=num_ranks(),
-            version=__version__,
-        )
-        try:
-            session = Session.open(directory, info)
-        except Exception as error:
-            self._faults.note("run_directory", error)
-            self._checkpointer = None
-            return None
-        self._progress.generation = session.generation
-        self._emitter.connect(session.telemetry)
-        self._inbox.connect(session.control)
-        if self._checkpointer is not None:
-            self._checkpointer.clean()
-        self._emitter.hello(info)
-        return session
 
     def _close(self, outcome: Outcome, error: str = "") -> None:
         if self._closed:

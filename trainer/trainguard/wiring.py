@@ -1,0 +1,114 @@
+"""What a guard is made of, and how its parts are joined. Each part knows only those it was given here."""
+
+import os
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from torch import nn
+from torch.optim import Optimizer
+
+from trainguard import actuators, arguments, signals
+from trainguard.checkpointer import Checkpointer
+from trainguard.checkpoints import Checkpoints
+from trainguard.clock import Clock
+from trainguard.emitter import Emitter
+from trainguard.faults import Faults
+from trainguard.inbox import Inbox
+from trainguard.learning_rate import LearningRate
+from trainguard.meter import Meter
+from trainguard.progress import Progress
+from trainguard.ranks import num_ranks, rank
+from trainguard.session import Session
+from trainguard.training_state import TrainingState
+from trainguard.weight_decay import WeightDecay
+from trainguard_wire import RunDirectory, RunInfo, __version__
+
+
+class Instruments:
+    """What measures and steers, before there is a run directory."""
+
+    def __init__(
+        self,
+        model: nn.Module,
+        optimizer: Optimizer,
+        watched: Sequence[nn.Module],
+        every: Mapping[str, int | None] | None,
+    ) -> None:
+        self.clock, self.faults, self.progress = Clock(), Faults(), Progress()
+        self.emitter = Emitter(self.progress, self.clock, self.faults)
+        self.learning_rate, self.weight_decay = LearningRate(optimizer), WeightDecay(optimizer)
+        offered = signals.offered(model, watched, self.learning_rate, self.weight_decay, self.faults)
+        cadences = arguments.check_cadences(every, tuple(signal.name for signal in offered))
+        self.meter = Meter(offered, cadences, self.faults)
+
+    def checkpointer(
+        self,
+        directory: RunDirectory,
+        state: TrainingState,
+        guard_state: Callable[[], dict[str, Any]],
+        *,
+        every: int | None,
+        keep: int,
+    ) -> Checkpointer | None:
+        """None where none are wanted, and in a run of several ranks."""
+        if every is None or num_ranks() > 1:
+            return None
+        return Checkpointer(
+            Checkpoints(directory.checkpoints, keep),
+            state,
+            guard_state,
+            every=every,
+            progress=self.progress,
+            emitter=self.emitter,
+            clock=self.clock,
+            faults=self.faults,
+        )
+
+    def inbox(self, checkpointer: Checkpointer | None, stop: actuators.Stop) -> Inbox:
+        """Obeys in a run of one rank: one rank that acts alone would drift from the others."""
+        offered = actuators.offered(self.learning_rate, self.weight_decay, checkpointer, self.meter, stop)
+        return Inbox(
+            offered if num_ranks() == 1 else [],
+            checkpointer,
+            emitter=self.emitter,
+            progress=self.progress,
+            faults=self.faults,
+        )
+
+
+@dataclass(frozen=True)
+class Seat:
+    """The place in a run directory; ``session`` is None where it could not be had."""
+
+    session: Session | None
+    checkpointer: Checkpointer | None
+
+    @classmethod
+    def take(
+        cls, directory: RunDirectory, parts: Instruments, inbox: Inbox, checkpointer: Checkpointer | None
+    ) -> "Seat":
+        """Begin to write and to obey. What goes wrong is said once, and training goes on unwatched."""
+        if rank() > 0:
+            return cls(None, checkpointer)
+        info = RunInfo(
+            run=directory.name,
+            pid=os.getpid(),
+            started=parts.clock.time(),
+            signals=parts.meter.names,
+            actions=inbox.kinds,
+            world_size=num_ranks(),
+            version=__version__,
+        )
+        try:
+            session = Session.open(directory, info)
+        except Exception as error:
+            parts.faults.note("run_directory", error)
+            return cls(None, None)
+        parts.progress.generation = session.generation
+        parts.emitter.connect(session.telemetry)
+        inbox.connect(session.control)
+        if checkpointer is not None:
+            checkpointer.clean()
+        parts.emitter.hello(info)
+        return cls(session, checkpointer)
