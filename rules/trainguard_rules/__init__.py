@@ -3,13 +3,15 @@
 Everything here is pure: no clock, no thread, no socket, and no file but the loader's.
 """
 
-from trainguard_rules.engine import Engine, Output
-from trainguard_rules.rulebook import Rule, RuleBook
+from trainguard_rules.engine import Engine
+from trainguard_rules.output import Output
+from trainguard_rules.rulebook import Expectation, Rule, RuleBook
 from trainguard_rules.rulefile import Problem, RuleFileError, load_rules, load_text, shipped_packs
 from trainguard_rules.watch import RuleStatus
 
 __all__ = [
     "Engine",
+    "Expectation",
     "Output",
     "Problem",
     "Rule",

@@ -36,7 +36,12 @@ class _Bounded(ActionModel):
 
 
 class ScaleLr(_Bounded):
-    """Multiply the learning rate, for the rest of the run; the effective rate stays within ``min`` and ``max``."""
+    """Multiply the learning rate; the effective rate stays within ``min`` and ``max``.
+
+    For the rest of the run, or, with ``recover_over`` so many steps, coming back to what it was by then.
+    """
+
+    recover_over: Annotated[int, Field(ge=1)] | None = None
 
 
 class RewarmLr(ActionModel):

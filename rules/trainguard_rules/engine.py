@@ -4,40 +4,34 @@
 There is no clock, thread or file in here, so the daemon, a replay and the recovery after a crash are the same
 fold: same telemetry, same rules, same decisions.
 
-The way of a sample: every rule that looks at one of its signals is evaluated on the past it has learned so
-far; rules that are quiet then learn the sample; the others advance their state, and those that fire ask policy,
-the highest rank first. What policy lets act becomes an intervention, in flight until the trainer has
-acknowledged it or it has expired.
+The way of a sample: every rule that looks at one of its signals is evaluated on the past it has learned so far,
+and rules that are quiet learn the sample (`plans`); the others advance their state (`watch`), and those that
+fire ask policy, the highest rank first (`decisions`). What policy lets act becomes an intervention, in flight
+until the trainer has acknowledged it or it has expired (`interventions`), and on trial until it has helped.
 """
 
 from collections import Counter
-from collections.abc import Mapping
-from typing import NamedTuple
+from typing import assert_never
 
-from trainguard_rules import policy
 from trainguard_rules.checkpoints import CheckpointBook
+from trainguard_rules.decisions import Decisions
 from trainguard_rules.durations import Moment
-from trainguard_rules.expr.compile import Learn
-from trainguard_rules.flight import Flight
-from trainguard_rules.rulebook import Rule, RuleBook
+from trainguard_rules.expectations import Vigil
+from trainguard_rules.output import Output
+from trainguard_rules.plans import Plan, Plans
+from trainguard_rules.rulebook import RuleBook
 from trainguard_rules.watch import RuleStatus, Watch
-from trainguard_wire.control import Action, Control, Intervention
-from trainguard_wire.journal import Decision, Derived, Outcome, OutcomeStatus, Promoted, Transition
-from trainguard_wire.telemetry import Ack, CheckpointSaved, Goodbye, Hello, Record, Sample, Telemetry
-
-MOST_PLANS = 256
-_Plan = list[tuple[Watch, Learn, Learn]]
-
-
-class Output(NamedTuple):
-    """What follows from one record."""
-
-    journal: list[Derived]
-    control: list[Control]
+from trainguard_wire.control import Control
+from trainguard_wire.journal import AlertState, Approval, Promoted, Transition
+from trainguard_wire.telemetry import Ack, CheckpointSaved, Goodbye, Heartbeat, Hello, Record, Sample, Telemetry
 
 
 class Engine:
-    """Rules at work on one run. Not for two threads."""
+    """Rules at work on one run. Not for two threads.
+
+    ``records`` counts the telemetry fed, ``late`` the samples of an older generation, ``nonfinite`` the values
+    that were NaN or infinite; ``last`` holds the last value of every signal.
+    """
 
     def __init__(self, book: RuleBook) -> None:
         self.records = 0
@@ -45,264 +39,187 @@ class Engine:
         self.generation = 0
         self.last: dict[str, float] = {}
         self.nonfinite: Counter[str] = Counter()
-        self._watches = [Watch(rule) for rule in book.rules]
-        self._by_name = {watch.rule.name: watch for watch in self._watches}
-        self._active: set[Watch] = set()
-        self._flight = Flight()
+        self._watches = [Watch(rule, index) for index, rule in enumerate(book.rules)]
+        self._vigils = [Vigil(expectation) for expectation in book.expectations]
+        self._plans = Plans(self._watches)
+        self._decisions = Decisions(self._watches)
         self._checkpoints = CheckpointBook(book.good_after)
-        self._offered: frozenset[str] | None = None
+        self._active: set[Watch] = set()
         self._now: Moment | None = None
-        self._plans: dict[tuple[str, ...], _Plan] = {}
-        self._output = Output([], [])
 
-    def feed(self, record: Telemetry) -> Output:
-        """Fold in one record of telemetry. Never raises on any valid record."""
+    def feed(self, record: Telemetry | Approval) -> Output:
+        """Fold in one record of telemetry, or a person's answer. Never raises on any valid record."""
+        output = Output([], [])
+        if isinstance(record, Approval):
+            if self._now is not None:
+                self._decisions.approve(record, self.last, self.generation, self._now, output)
+            return output
         self.records += 1
-        self._output = output = Output([], [])
         match record:
             case Sample():
-                self._sample(record)
+                self._sample(record, output)
             case Ack():
-                self._ack(record)
+                self._ack(record, output)
             case CheckpointSaved():
                 self._saved(record)
             case Hello():
-                self._hello(record)
+                self._hello(record, output)
             case Goodbye():
-                self._lose(record, "the training ended")
+                self._goodbye(record, output)
+            case Heartbeat():
+                pass
+            case _:
+                assert_never(record)
         return output
 
     @property
     def busy(self) -> bool:
         """Whether a rule is pending or firing, or an intervention is in flight."""
-        return bool(self._active or self._flight)
+        return bool(self._active or self._decisions.pending)
 
     def open_control(self) -> list[Control]:
         """What the trainer should have been told and has not answered: due again after a monitor's restart."""
-        return [*self._checkpoints.promotions, *self._flight.interventions]
+        return [*self._checkpoints.promotions, *self._decisions.interventions.flight.interventions]
 
     def status(self) -> list[RuleStatus]:
-        return [watch.status(self.last, self._now) for watch in self._watches]
+        return [watch.status(self.last, self._now, self._plans.evaluations(watch)) for watch in self._watches]
 
     # -- samples -------------------------------------------------------------------------------------------
 
-    def _sample(self, sample: Sample) -> None:
+    def _sample(self, sample: Sample, output: Output) -> None:
         if sample.generation != self.generation:
             if sample.generation < self.generation:
                 self.late += 1
                 return
-            self._new_generation(sample, None, "the run went on in a new generation")
-        values = sample.all_values()
-        self.nonfinite.update(sample.nonfinite.keys())
-        known = len(self.last)
-        self.last.update(values)
-        if len(self.last) > known:  # rules that waited for a signal may come in
+            self._new_generation(sample, None, "the run went on in a new generation", output)
+        values = sample.values
+        if sample.nonfinite:
+            values = sample.all_values()
+            self.nonfinite.update(sample.nonfinite.keys())
+        last, known = self.last, len(self.last)
+        last.update(values)
+        if len(last) > known:  # rules that waited for a signal may come in
             self._plans.clear()
-        self._now = now = Moment(sample.step, sample.epoch, sample.time)
-        if self._flight:
-            self._lose(sample, "no acknowledgement before it expired", sample.step)
         epoch = float("nan") if sample.epoch is None else sample.epoch
+        self._now = now = Moment(sample.step, sample.epoch, sample.time)
+        if self._decisions.pending or self._decisions.waits_for_approval:
+            self._decisions.expire(sample, output)
+        plan = self._plans.of(tuple(values), last)
+        plan.runs += 1
+        loud: list[Watch] = []
+        plan.run(last, sample.step, epoch, sample.time, loud)
+        if loud:
+            self._attend(loud, plan, now, epoch, output)
+        for vigil in self._vigils:
+            if reached := vigil.look(sample, last, now):
+                output.journal.append(reached)
+        self._judge_health(sample, output)
+
+    def _attend(self, loud: list[Watch], plan: Plan, now: Moment, epoch: float, output: Output) -> None:
+        """The rules that are not quiet: advance them, let those that fire decide, look after those on trial."""
         firing = []
-        for watch, learn, hold in self._plan(values):
-            condition = watch.evaluate(self.last, sample.step, epoch, sample.time)
-            watch.evaluations += 1
-            if condition is None:
-                watch.unknown += 1
-            if not condition and watch.state == "inactive":
-                learn(self.last, sample.step, epoch, sample.time)
-            else:
-                if self._advance(watch, condition, now):
-                    firing.append(watch)
-                (learn if watch.state == "inactive" else hold)(self.last, sample.step, epoch, sample.time)
-                if watch.called and not watch.heard:
-                    watch.release()  # a level is not accepted as normal before the trainer has heard of it
+        for watch in loud:
+            if watch in plan.judged and self._advance(watch, now, output):
+                firing.append(watch)
+            frozen = watch.state != "inactive" and not watch.rule.rolling
+            plan.feed(watch, self.last, now.step, epoch, now.time, frozen=frozen)
+            if watch.called and not watch.heard:
+                watch.release()  # a level is not accepted as normal before the trainer has heard of it
+        for watch in loud:
+            if watch.trial is not None:
+                self._decisions.judge(watch, self.last, self.generation, now, output)
         for watch in sorted(firing, key=lambda watch: -watch.rule.rank):
-            self._decide(watch, now)
-        self._judge_health(sample)
+            self._decisions.decide(watch, self.last, self.generation, now, output)
 
-    def _plan(self, values: Mapping[str, float]) -> _Plan:
-        """The rules a sample of these signals concerns, each with what feeds its statistics."""
-        signals = tuple(values)
-        plan = self._plans.get(signals)
-        if plan is None:
-            if len(self._plans) >= MOST_PLANS:
-                self._plans.clear()
-            fresh, known = frozenset(signals), frozenset(self.last)
-            plan = self._plans[signals] = [
-                (watch, watch.learner(fresh, known, frozen=False), watch.learner(fresh, known, frozen=True))
-                for watch in self._watches
-                if watch.signals <= known and (watch.signals & fresh or not watch.signals)
-            ]
-        return plan
-
-    def _advance(self, watch: Watch, condition: bool | None, now: Moment) -> bool:
+    def _advance(self, watch: Watch, now: Moment, output: Output) -> bool:
         """Move a rule's state; true if it fires on this sample and has actions."""
         onset = watch.onset
-        before = watch.advance(condition, now)
+        before, condition = watch.advance(self.last, now)
         if watch.state != before:
             since = onset or watch.onset or now
-            reason = f"since step {since.step}" if watch.state != "pending" else ""
-            self._transition(watch, before, now, reason)
+            self._transition(watch, before, now, f"since step {since.step}" if watch.state != "pending" else "", output)
         (self._active.discard if watch.state == "inactive" else self._active.add)(watch)
         return watch.state == "firing" and condition is True and bool(watch.rule.actions)
 
-    def _transition(self, watch: Watch, before: str, now: Moment, reason: str) -> None:
-        self._output.journal.append(
+    def _transition(self, watch: Watch, before: AlertState, now: Moment, reason: str, output: Output) -> None:
+        output.journal.append(
             Transition(
                 step=now.step,
                 generation=self.generation,
                 time=now.time,
                 rule=watch.rule.name,
-                before=before,  # type: ignore[arg-type]
+                before=before,
                 after=watch.state,
                 value=watch.value(self.last, now),
                 reason=reason,
             )
         )
 
-    # -- decisions -----------------------------------------------------------------------------------------
-
-    def _decide(self, watch: Watch, now: Moment) -> None:
-        rule, onset = watch.rule, watch.onset or now
-        situation = policy.Situation(now, self._offered, watch.inhibited(self.last, now), self._flight.newest)
-        verdict, reason = policy.ask(rule, watch.memory, situation)
-        intervention = None
-        if verdict in ("act", "observe"):
-            watch.memory.add(rule, now)
-        if verdict == "act":
-            intervention = self._intervene(rule, onset, now, reason)
-            watch.called = True
-        elif verdict == watch.verdict:
-            return
-        watch.verdict = verdict
-        self._output.journal.append(
-            Decision(
-                step=now.step,
-                generation=self.generation,
-                time=now.time,
-                rule=rule.name,
-                verdict=verdict,
-                reason=reason,
-                value=watch.value(self.last, now),
-                onset=onset.step,
-                summary=watch.summary(self.last, now),
-                intervention=intervention.id if intervention else None,
-                actions=intervention.actions if intervention else self._actions(rule, onset, rule.name),
-            )
-        )
-
-    def _intervene(self, rule: Rule, onset: Moment, now: Moment, reason: str) -> Intervention:
-        identity = f"{rule.name}.{self.generation}.{now.step}"
-        intervention = Intervention(
-            id=identity,
-            rule=rule.name,
-            step=now.step,
-            generation=self.generation,
-            expires_step=now.step + rule.expires,
-            actions=self._actions(rule, onset, identity),
-            reason=reason,
-        )
-        self._flight.add(intervention)
-        self._output.control.append(intervention)
-        return intervention
-
-    def _actions(self, rule: Rule, onset: Moment, identity: str) -> tuple[Action, ...]:
-        actions = []
-        for i, (kind, model) in enumerate(rule.actions):
-            params = model.params()
-            if kind == "restore_checkpoint":
-                params["before_step"] = onset.step
-            actions.append(Action(id=f"{identity}.{i}", kind=kind, params=params))
-        return tuple(actions)
-
     # -- what the trainer reports --------------------------------------------------------------------------
 
-    def _ack(self, ack: Ack) -> None:
-        if found := self._flight.settle(ack.action):
-            self._outcome(ack, *found, ack.status, ack.reason, ack)
+    def _ack(self, ack: Ack, output: Output) -> None:
+        self._decisions.acknowledge(ack, self._now and self._now.epoch, output)
         if ack.kind == "restore_checkpoint" and ack.status == "applied" and ack.generation > self.generation:
-            self._new_generation(ack, ack.checkpoint, f"restored the checkpoint of step {ack.checkpoint}")
+            self._new_generation(ack, ack.checkpoint, f"restored the checkpoint of step {ack.checkpoint}", output)
+        for watch in self._watches:
+            if watch.trial is not None:
+                watch.start_trial_afresh(ack.action)
 
-    def _lose(self, record: Record, reason: str, step: int | None = None) -> None:
-        for intervention, action in self._flight.lose(step):
-            self._outcome(record, intervention, action, "lost", reason)
-
-    def _outcome(
-        self,
-        record: Record,
-        intervention: Intervention,
-        action: Action,
-        status: OutcomeStatus,
-        reason: str,
-        ack: Ack | None = None,
-    ) -> None:
-        watch = self._by_name[intervention.rule]
-        if status in ("lost", "expired"):
-            watch.memory.forget(intervention.step)
-        else:
-            watch.heard = True
-        self._output.journal.append(
-            Outcome(
-                step=record.step,
-                generation=record.generation,
-                time=record.time,
-                rule=intervention.rule,
-                intervention=intervention.id,
-                action=action.id,
-                kind=action.kind,
-                status=status,
-                before=ack.before if ack else None,
-                after=ack.after if ack else None,
-                checkpoint=ack.checkpoint if ack else None,
-                reason=reason,
-            )
-        )
-
-    def _new_generation(self, record: Record, checkpoint: int | None, reason: str) -> None:
+    def _new_generation(self, record: Record, checkpoint: int | None, reason: str, output: Output) -> None:
         """The run went back: incidents are over, windows return to what they were at the checkpoint's step."""
         self.generation = record.generation
         snapshot = self._checkpoints.restored(checkpoint)
         for i, watch in enumerate(self._watches):
             if snapshot is not None:
                 watch.restore(snapshot[i])
-            self._calm(watch, record, reason)
+            self._calm(watch, record, reason, output)
 
-    def _calm(self, watch: Watch, record: Record, reason: str) -> None:
+    def _calm(self, watch: Watch, record: Record, reason: str, output: Output) -> None:
         before = watch.state
         watch.calm()
         self._active.discard(watch)
         if before != "inactive":
-            self._transition(watch, before, Moment(record.step, None, record.time), reason)
+            self._transition(watch, before, Moment(record.step, None, record.time), reason, output)
 
     def _saved(self, saved: CheckpointSaved) -> None:
         if saved.generation == self.generation:
             snapshot = [watch.snapshot() for watch in self._watches]
             self._checkpoints.saved(saved.step, snapshot, healthy=self._healthy())
 
-    def _hello(self, hello: Hello) -> None:
+    def _hello(self, hello: Hello, output: Output) -> None:
         """A new trainer process: it shares nothing with the one before but the directory and the rules."""
-        self._lose(hello, "the trainer was restarted")
+        self._decisions.lose(hello, "the trainer was restarted", output)
+        self._decisions.offered = frozenset(hello.actions)
+        self._decisions.restart()
         self.generation = hello.generation
-        self._offered = frozenset(hello.actions)
         self.last.clear()
         self._plans.clear()
         self._checkpoints.clear()
         for watch in self._watches:
-            self._calm(watch, hello, "the trainer was restarted")
-            watch.reset()
+            self._calm(watch, hello, "the trainer was restarted", output)
+            watch.reset(hello.step)
+        for vigil in self._vigils:
+            vigil.reset()
+
+    def _goodbye(self, goodbye: Goodbye, output: Output) -> None:
+        self._decisions.lose(goodbye, "the training ended", output)
+        for vigil in self._vigils:
+            if reached := vigil.end(goodbye, self.last, self._now):
+                output.journal.append(reached)
 
     # -- health --------------------------------------------------------------------------------------------
 
     def _healthy(self) -> bool:
         return not any(watch.rule.judges_health for watch in self._active)
 
-    def _judge_health(self, sample: Sample) -> None:
+    def _judge_health(self, sample: Sample, output: Output) -> None:
         healthy = not self._active or self._healthy()
         if healthy and not self._checkpoints.candidates:
             return
         for promotion in self._checkpoints.judge(sample.step, self.generation, healthy=healthy):
-            self._output.control.append(promotion)
-            self._output.journal.append(
+            self._decisions.bar.promoted(promotion.checkpoint)
+            output.control.append(promotion)
+            output.journal.append(
                 Promoted(
                     step=sample.step,
                     generation=self.generation,

@@ -2,18 +2,20 @@
 
 The questions are asked in one order, the first that objects gives the verdict: can the trainer do it
 (``hold_unsupported``), does ``unless`` inhibit it (``hold_inhibited``), is an intervention under way
-(``hold_outranked`` where it was decided on this very sample, else ``hold_in_flight``), has the rule acted too
-recently (``hold_cooldown``) or too often (``hold_limit``)? If nothing objects the rule acts, or, in mode
-``observe``, says that it would have; for its cooldown and limit that counts the same.
+(``hold_outranked`` where it was decided on this very sample, else ``hold_in_flight``), has one only just taken
+effect, or would a restore be one too many (``hold_settling``, see `restores`), has the rule acted too recently
+(``hold_cooldown``) or too often (``hold_limit``)? If nothing objects the rule acts; or, in mode ``approve``, asks
+a person (``await_approval``); or, in mode ``observe``, says that it would have acted, which for its cooldown and
+limit counts the same.
 """
 
 from collections import deque
-from collections.abc import Collection
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
 from trainguard_rules.durations import Moment, elapsed
-from trainguard_rules.rulebook import Rule
+from trainguard_rules.rulebook import Mode, PlannedAction, Rule
 from trainguard_wire.control import Intervention
 from trainguard_wire.journal import Verdict
 
@@ -57,23 +59,58 @@ class Situation(NamedTuple):
 
     now: Moment
     offered: Collection[str] | None
-    inhibited: bool
-    in_flight: Intervention | None
+    inhibited: bool = False
+    in_flight: Intervention | None = None
+    settled_at: Moment | None = None  # when an action last took effect
+    restores_from: int = 0  # the first step at which a restore is allowed
 
 
 def ask(rule: Rule, memory: Memory, situation: Situation) -> Answer:
     """The answer to a firing rule that has actions."""
-    now, offered, inhibited, in_flight = situation
+    now = situation.now
+    if answer := unsupported(rule.actions, situation.offered):
+        return answer
+    if situation.inhibited and rule.unless is not None:
+        return Answer("hold_inhibited", f"unless: {rule.unless.source}")
+    if situation.in_flight is not None:
+        same = situation.in_flight.step == now.step
+        return Answer("hold_outranked" if same else "hold_in_flight", f"{situation.in_flight.id} is under way")
+    return (
+        _unsettled(rule, situation)
+        or _too_soon(rule, memory, now)
+        or _too_often(rule, memory, now)
+        or go(rule, f"{rule.source} held for {rule.for_}" if rule.for_.amount else rule.source)
+    )
+
+
+def unsupported(actions: Iterable[PlannedAction], offered: Collection[str] | None) -> Answer | None:
+    """The objection that the trainer can't do it, if it can't."""
     if offered is None:
         return Answer("hold_unsupported", "no trainer has introduced itself yet")
-    if missing := [a.kind for a in rule.actions if a.kind not in offered]:
-        return Answer("hold_unsupported", f"this trainer does not offer {', '.join(missing)}")
-    if inhibited:
-        return Answer("hold_inhibited", f"unless: {rule.unless_source}")
-    if in_flight is not None:
-        same = in_flight.step == now.step
-        return Answer("hold_outranked" if same else "hold_in_flight", f"{in_flight.id} is under way")
-    return _too_soon(rule, memory, now) or _too_often(rule, memory, now) or _go(rule)
+    missing = [action.kind for action in actions if action.kind not in offered]
+    return Answer("hold_unsupported", f"this trainer does not offer {', '.join(missing)}") if missing else None
+
+
+_ASKED: dict[Mode, Answer] = {
+    "approve": Answer("await_approval", "mode is approve: waiting for a person"),
+    "observe": Answer("observe", "mode is observe: would have acted"),
+}
+
+
+def go(rule: Rule, reason: str) -> Answer:
+    """Nothing objects: what that means in the rule's mode."""
+    return Answer("act", reason) if rule.mode == "act" else _ASKED[rule.mode]
+
+
+def _unsettled(rule: Rule, situation: Situation) -> Answer | None:
+    now, since = situation.now, situation.settled_at
+    if since is not None and not rule.settle.passed(since, now):
+        gone = elapsed(since, now, rule.settle.unit)
+        return Answer("hold_settling", f"{gone:.0f} of {rule.settle} since an action took effect, at step {since.step}")
+    if rule.restores and now.step < situation.restores_from:
+        reason = f"no new good checkpoint since the last restores: not before step {situation.restores_from}"
+        return Answer("hold_settling", reason)
+    return None
 
 
 def _too_soon(rule: Rule, memory: Memory, now: Moment) -> Answer | None:
@@ -92,9 +129,3 @@ def _too_often(rule: Rule, memory: Memory, now: Moment) -> Answer | None:
     if rule.limit.per is not None and rule.limit.per.passed(memory.acted[0], now):
         count -= 1
     return Answer("hold_limit", f"it has acted {count} times: {rule.limit}") if count >= rule.limit.times else None
-
-
-def _go(rule: Rule) -> Answer:
-    if rule.mode == "observe":
-        return Answer("observe", "mode is observe: would have acted")
-    return Answer("act", f"{rule.source} held for {rule.for_}" if rule.for_.amount else rule.source)

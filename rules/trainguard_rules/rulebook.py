@@ -1,14 +1,24 @@
 """What a loaded rule file is: frozen data, checked, with nothing of YAML left in it."""
 
-from dataclasses import dataclass, field
+import hashlib
+from dataclasses import dataclass, field, replace
 from typing import Literal, NamedTuple
 
 from trainguard_rules.actions import ACTIONS, ActionModel
 from trainguard_rules.durations import Duration, Limit
 from trainguard_rules.expr import Node
 
-Mode = Literal["act", "observe"]
-NEVER = Duration(0, "steps")
+Mode = Literal["act", "approve", "observe"]
+MODES: tuple[Mode, ...] = ("act", "approve", "observe")  # from free to strict
+Otherwise = Literal["escalate", "revert"]
+NONE = Duration(0, "steps")
+
+
+class Clause(NamedTuple):
+    """An expression and its text."""
+
+    node: Node
+    source: str
 
 
 class PlannedAction(NamedTuple):
@@ -18,24 +28,40 @@ class PlannedAction(NamedTuple):
     model: ActionModel
 
 
+class Verify(NamedTuple):
+    """What has to become true ``within`` so long after an intervention, and what follows ``otherwise``."""
+
+    clause: Clause
+    within: Duration
+    otherwise: Otherwise
+
+
 @dataclass(frozen=True, kw_only=True)
 class Rule:
-    """One guard. ``source`` is the expression as written."""
+    """One guard."""
 
     group: str
     name: str
-    source: str
-    expr: Node
-    for_: Duration = NEVER
+    when: Clause
+    for_: Duration = NONE
+    keep_firing_for: Duration = NONE
+    resolve: Clause | None = None
     actions: tuple[PlannedAction, ...] = ()
-    cooldown: Duration = NEVER
+    cooldown: Duration = NONE
     limit: Limit | None = None
-    unless: Node | None = None
-    unless_source: str = ""
+    settle: Duration = NONE
+    unless: Clause | None = None
+    verify: Verify | None = None
+    escalate: tuple[PlannedAction, ...] = ()
     mode: Mode = "act"
+    rolling: bool = False
     expires: int = 100
     labels: dict[str, str] = field(default_factory=dict)
     annotations: dict[str, str] = field(default_factory=dict)
+
+    @property
+    def source(self) -> str:
+        return self.when.source
 
     @property
     def rank(self) -> int:
@@ -43,16 +69,41 @@ class Rule:
         return max((ACTIONS[action.kind].rank for action in self.actions), default=0)
 
     @property
+    def restores(self) -> bool:
+        return any(action.kind == "restore_checkpoint" for action in self.actions)
+
+    @property
     def judges_health(self) -> bool:
         """Whether a checkpoint taken while this rule is pending or firing is in doubt."""
-        return self.labels.get("severity") == "critical" or any(a.kind == "restore_checkpoint" for a in self.actions)
+        return self.labels.get("severity") == "critical" or self.restores
+
+
+@dataclass(frozen=True, kw_only=True)
+class Expectation:
+    """Something a good run reaches in time. Observed and reported, never acted upon."""
+
+    group: str
+    name: str
+    when: Clause
+    within: Duration
+    labels: dict[str, str] = field(default_factory=dict)
+    annotations: dict[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, kw_only=True)
 class RuleBook:
-    """All rules of a run, in file order. ``sha256`` is over the texts of the files."""
+    """All rules of a run, in file order. ``sha256`` is over the texts of the files, and the mode if one was set."""
 
     rules: tuple[Rule, ...]
+    expectations: tuple[Expectation, ...] = ()
     sources: tuple[str, ...] = ()
     sha256: str = ""
     good_after: int = 50
+
+    def with_mode(self, mode: Mode) -> "RuleBook":
+        """The same rules, none of them freer than ``mode``: observe is stricter than approve, and that than act."""
+        rules = tuple(replace(rule, mode=max(rule.mode, mode, key=MODES.index)) for rule in self.rules)
+        if rules == self.rules:
+            return self
+        digest = hashlib.sha256(f"{self.sha256} {mode}".encode()).hexdigest()
+        return replace(self, rules=rules, sha256=digest)

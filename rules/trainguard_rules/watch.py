@@ -1,15 +1,15 @@
-"""One rule at work: its program, its state, its memory."""
+"""One rule at work: its programs, its state, its memory."""
 
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 from trainguard_rules.alerts import advance
 from trainguard_rules.durations import Moment
-from trainguard_rules.expr import compile_program
-from trainguard_rules.expr.compile import Learn
+from trainguard_rules.expr import Program, compile_program
 from trainguard_rules.policy import Memory
-from trainguard_rules.rulebook import Rule
+from trainguard_rules.rulebook import Clause, Rule
 from trainguard_rules.template import fill
+from trainguard_rules.verification import Trial
 from trainguard_wire.journal import AlertState, Verdict
 
 
@@ -28,100 +28,156 @@ class RuleStatus(NamedTuple):
 class Watch:
     """A rule and everything that changes about it. ``evaluations`` and ``unknown`` count results.
 
-    In an incident, ``called`` says that the rule decided to act, ``heard`` that the trainer answered.
+    ``quiet`` says that there is nothing to look after: inactive, and no intervention on trial. In an incident,
+    ``called`` says that the rule decided to act, ``heard`` that the trainer answered, ``escalated`` that it has
+    played its last card.
     """
 
-    def __init__(self, rule: Rule) -> None:
+    def __init__(self, rule: Rule, index: int) -> None:
         self.rule = rule
-        self.programs = [compile_program(node) for node in (rule.expr, rule.unless) if node is not None]
-        self.signals = self.programs[0].signals
-        self.evaluate = self.programs[0].evaluate
-        self.state: AlertState = "inactive"
-        self.onset: Moment | None = None
-        self.memory = Memory()
-        self.verdict: Verdict | None = None
-        self.called = self.heard = False
+        self.index = index
+        self.when = compile_program(rule.when.node, f"r{index}_")
+        self.resolve = self._program(rule.resolve, "r")
+        self.unless = self._program(rule.unless, "u")
+        self.verify = self._program(rule.verify and rule.verify.clause, "v")
+        self.programs = [p for p in (self.when, self.resolve, self.unless, self.verify) if p is not None]
+        self.freezing = () if rule.rolling else tuple(p for p in (self.when, self.resolve) if p is not None)
+        self.signals = frozenset[str]().union(*(program.signals for program in self.programs))
+        self.wants_every_sample = any(program.wants_every_sample for program in self.programs)
         self.evaluations = 0
         self.unknown = 0
+        self.memory = Memory()
+        self.trial: Trial | None = None
+        self.state: AlertState = "inactive"
+        self.onset: Moment | None = None
+        self.last_true: Moment | None = None
+        self.verdict: Verdict | None = None
+        self.calm()
 
-    def advance(self, condition: bool | None, now: Moment) -> AlertState:
-        """Move the state by one evaluation; gives the state before. Leaving an incident forgets its verdict."""
-        before = self.state
-        if before == "inactive" and condition:
-            self.onset = now
-        held = self.onset is not None and self.rule.for_.passed(self.onset, now)
-        self.state = advance(before, condition, held=held)
+    def _program(self, clause: Clause | None, letter: str) -> Program | None:
+        return None if clause is None else compile_program(clause.node, f"r{self.index}{letter}_")
+
+    def advance(self, values: dict[str, float], now: Moment) -> tuple[AlertState, bool | None]:
+        """Move the state by one evaluation; gives the state before, and the condition."""
+        before, condition = self.state, self.when.evaluate(values, now.step, _epoch(now), now.time)
+        if condition is None:
+            self.unknown += 1
+        if condition:
+            self.last_true = now
+            if before == "inactive":
+                self.onset = now
+                self._capture(values, now)
+        staying = condition if before != "firing" else self._stays(condition, values, now)
+        self.state = advance(
+            before,
+            staying,
+            held=self.onset is not None and self.rule.for_.passed(self.onset, now),
+            lapsed=self.last_true is None or self.rule.keep_firing_for.passed(self.last_true, now),
+        )
         if self.state == "inactive":
             self.calm()
-        return before
+        self.quiet = self.state == "inactive" and self.trial is None
+        return before, condition
 
     def calm(self) -> None:
         """Back to inactive: the incident is over, references may learn again."""
-        self.state, self.onset, self.verdict = "inactive", None, None
-        self.called = self.heard = False
+        self.state, self.verdict = "inactive", None
+        self.onset = self.last_true = None
+        self.called = self.heard = self.escalated = False
+        self.quiet = self.trial is None
         self.release()
+        for program in self.programs:
+            if program is not self.verify:  # the trial outlives the incident
+                program.forget_onset()
 
     def release(self) -> None:
         """Frozen references begin anew to count how long they have been frozen."""
-        for program in self.programs:
+        for program in self.freezing:
             program.release()
+
+    def begin_trial(self, trial: Trial | None) -> None:
+        self.trial = trial
+        self.quiet = self.state == "inactive" and trial is None
+
+    def start_trial_afresh(self, action: str) -> None:
+        """An action of the intervention on trial took effect: ``verify`` is to look at what comes after."""
+        if self.trial is not None and self.verify is not None and action in self.trial.actions:
+            self.verify.restart()
+
+    def verified(self, values: dict[str, float], now: Moment) -> bool | None:
+        """Whether ``verify`` holds."""
+        return None if self.verify is None else _ask(self.verify, values, now)
+
+    def verify_value(self, values: dict[str, float], now: Moment) -> float | None:
+        """The left side of the first comparison of ``verify``."""
+        if self.verify is None or not self.verify.needed <= values.keys():
+            return None
+        value = self.verify.value(values, now.step, _epoch(now), now.time)
+        return float(value) if value - value == 0.0 else None
 
     def inhibited(self, values: dict[str, float], now: Moment) -> bool:
         """Whether ``unless`` is true. Unknown, a signal never seen among it, does not inhibit."""
-        if len(self.programs) == 1:
-            return False
-        unless = self.programs[1]
-        known = dict.fromkeys(unless.signals, float("nan")) | values
-        return unless.evaluate(known, now.step, _epoch(now), now.time) is True
+        return self.unless is not None and _ask(self.unless, values, now) is True
 
     def value(self, values: dict[str, float], now: Moment) -> float | None:
         """The left side of the first comparison; None where it is not finite or not known."""
-        if not self.signals <= values.keys():
+        if not self.when.needed <= values.keys():
             return None
-        value = self.programs[0].value(values, now.step, _epoch(now), now.time)
+        value = self.when.value(values, now.step, _epoch(now), now.time)
         return float(value) if value - value == 0.0 else None
-
-    def learner(self, fresh: frozenset[str], known: frozenset[str], *, frozen: bool) -> Learn:
-        """Feeds a sample of the ``fresh`` signals to all statistics of the rule."""
-        learners = [program.learner(fresh, known, frozen=frozen) for program in self.programs]
-        if len(learners) == 1:
-            return learners[0]
-
-        def both(values: dict[str, float], step: int, epoch: float, time: float) -> None:
-            for learn in learners:
-                learn(values, step, epoch, time)
-
-        return both
 
     def summary(self, values: Mapping[str, float], now: Moment) -> str:
         """The annotation ``summary``, filled in."""
-        text = self.rule.annotations.get("summary", "")
-        fields: dict[str, float | int | str] = {**values, "rule": self.rule.name, "step": now.step}
-        if now.epoch is not None:
-            fields["epoch"] = now.epoch
-        if self.signals <= values.keys():
-            fields["value"] = float(self.programs[0].value(dict(values), now.step, _epoch(now), now.time))
-        return fill(text, fields)
+        return summarise(self.rule.annotations, self.rule.name, self.when, values, now)
 
-    def status(self, values: dict[str, float], now: Moment | None) -> RuleStatus:
+    def status(self, values: dict[str, float], now: Moment | None, evaluations: int) -> RuleStatus:
         value = None if now is None else self.value(values, now)
         onset = None if self.onset is None else self.onset.step
         rule = self.rule
-        return RuleStatus(rule.name, rule.group, self.state, value, onset, self.evaluations, self.unknown)
+        return RuleStatus(rule.name, rule.group, self.state, value, onset, evaluations, self.unknown)
 
     def snapshot(self) -> list[Any]:
         return [program.snapshot() for program in self.programs]
 
     def restore(self, snapshot: list[Any]) -> None:
+        """Statistics as they were; what an incident captured stays."""
         for program, data in zip(self.programs, snapshot, strict=True):
             program.restore(data)
 
-    def reset(self) -> None:
-        """As on the first day."""
+    def reset(self, step: int) -> None:
+        """As on the first day, with the run beginning after ``step``."""
         for program in self.programs:
-            program.reset()
-        self.memory = Memory()
+            program.reset(step)
+        self.memory, self.trial = Memory(), None
         self.calm()
+
+    def _stays(self, condition: bool | None, values: dict[str, float], now: Moment) -> bool | None:
+        """Whether a firing rule has reason to go on: until ``resolve_expr`` holds, where there is one."""
+        if self.resolve is None or condition:
+            return condition
+        resolved = _ask(self.resolve, values, now)
+        return None if resolved is None else not resolved
+
+    def _capture(self, values: dict[str, float], now: Moment) -> None:
+        for program in self.programs:
+            if program is not self.verify or self.trial is None:
+                program.capture(values, now.step, _epoch(now), now.time)
+
+
+def summarise(
+    annotations: Mapping[str, str], name: str, program: Program, values: Mapping[str, float], now: Moment
+) -> str:
+    fields: dict[str, float | int | str] = {**values, "rule": name, "step": now.step}
+    if now.epoch is not None:
+        fields["epoch"] = now.epoch
+    if program.needed <= values.keys():
+        fields["value"] = float(program.value(dict(values), now.step, _epoch(now), now.time))
+    return fill(annotations.get("summary", ""), fields)
+
+
+def _ask(program: Program, values: dict[str, float], now: Moment) -> bool | None:
+    known = dict.fromkeys(program.needed, float("nan")) | values
+    return program.evaluate(known, now.step, _epoch(now), now.time)
 
 
 def _epoch(now: Moment) -> float:

@@ -8,7 +8,7 @@ from tests.support.telemetry import ScriptedTrainer
 from trainguard_rules import load_text
 from trainguard_rules.alerts import advance
 
-# (state, condition, held) -> state; written out, not computed
+# (state, condition, held) -> state, with no keep_firing_for; written out, not computed
 TABLE = {
     ("inactive", True, True): "firing",
     ("inactive", True, False): "pending",
@@ -35,7 +35,9 @@ TABLE = {
 def test_every_transition(case):
     """The table is complete."""
     state, condition, held = case
-    assert advance(state, condition, held=held) == TABLE[case]
+    assert advance(state, condition, held=held, lapsed=True) == TABLE[case]
+    kept = "firing" if state == "firing" else TABLE[case]
+    assert advance(state, condition, held=held, lapsed=False) == kept
 
 
 def guard(expr, **keys):

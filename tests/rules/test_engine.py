@@ -11,6 +11,7 @@ from trainguard_rules import Engine, load_text
 from trainguard_wire import Ack, Decision, Heartbeat, Intervention, Promoted, Promotion, encode
 
 SPIKE = """
+settle: 0 steps
 checkpoints: {good_after: 5 steps}
 groups:
   - name: g

@@ -6,18 +6,20 @@ from tests.support.telemetry import ScriptedTrainer, hello
 from trainguard_rules import load_text
 from trainguard_rules.durations import Duration, Limit, Moment
 from trainguard_rules.policy import Memory, Situation, ask
-from trainguard_rules.rulebook import Rule
+from trainguard_rules.rulebook import Clause, Rule
 from trainguard_wire import Decision, Goodbye, Intervention
 
 
-def rules(*bodies, top=""):
+def rules(*bodies, top="settle: 0 steps"):
     text = f"{top}\ngroups:\n  - name: g\n    rules:\n"
     for i, body in enumerate(bodies):
         text += f"      - {{guard: R{i}, {body}}}\n"
     return load_text(text)
 
 
-[BASE] = rules("expr: loss > 1, actions: [{stop: {}}]").rules
+[BASE] = rules("expr: loss > 1, actions: [{stop: {}}]", top="settle: 0 steps").rules
+RESTORE = rules("expr: loss > 1, actions: [{restore_checkpoint: {}}]").rules[0].actions
+UNLESS = Clause(BASE.when.node, "u")
 
 
 def at(step):
@@ -46,7 +48,13 @@ FLYING = Intervention(id="X.0.9", rule="X", step=9, generation=0, expires_step=9
         ({"mode": "observe"}, (), {}, "observe", "would have acted"),
         ({}, (), {"offered": None}, "hold_unsupported", "no trainer has introduced itself"),
         ({}, (), {"offered": {"scale_lr"}}, "hold_unsupported", "does not offer stop"),
-        ({"unless_source": "u"}, (), {"inhibited": True}, "hold_inhibited", "unless: u"),
+        ({"unless": UNLESS}, (), {"inhibited": True}, "hold_inhibited", "unless: u"),
+        ({"mode": "approve"}, (), {}, "await_approval", "waiting for a person"),
+        ({"settle": Duration(3, "steps")}, (), {"settled_at": at(8)}, "hold_settling", "2 of 3 steps since an action"),
+        ({"settle": Duration(3, "steps")}, (), {"settled_at": at(7)}, "act", ""),
+        ({"actions": RESTORE}, (), {"restores_from": 11}, "hold_settling", "not before step 11"),
+        ({"actions": RESTORE}, (), {"restores_from": 10}, "act", ""),
+        ({}, (), {"restores_from": 11}, "act", ""),
         ({}, (), {"in_flight": FLYING}, "hold_in_flight", "X.0.9 is under way"),
         ({}, (), {"in_flight": FLYING, "now": at(9)}, "hold_outranked", "X.0.9 is under way"),
         ({"cooldown": Duration(5, "steps")}, (6,), {}, "hold_cooldown", "4 of 5 steps since it last acted, at step 6"),
@@ -55,7 +63,7 @@ FLYING = Intervention(id="X.0.9", rule="X", step=9, generation=0, expires_step=9
         ({"limit": Limit(2, Duration(9, "steps"))}, (1, 2), {}, "act", ""),
         ({"limit": Limit(2, Duration(10, "steps"))}, (1, 2), {}, "hold_limit", "2 per 10 steps"),
         ({"limit": Limit(1)}, (1,), {"offered": set(), "inhibited": True}, "hold_unsupported", ""),
-        ({"limit": Limit(1)}, (1,), {"inhibited": True, "in_flight": FLYING}, "hold_inhibited", ""),
+        ({"unless": UNLESS}, (1,), {"inhibited": True, "in_flight": FLYING}, "hold_inhibited", ""),
         ({"limit": Limit(1)}, (1,), {"in_flight": FLYING}, "hold_in_flight", ""),
         ({"limit": Limit(1), "cooldown": Duration(50, "steps")}, (1,), {}, "hold_cooldown", ""),
         ({"limit": Limit(1), "mode": "observe"}, (1,), {}, "hold_limit", ""),
@@ -63,7 +71,7 @@ FLYING = Intervention(id="X.0.9", rule="X", step=9, generation=0, expires_step=9
 )
 def test_verdicts(changes, acted, situation, verdict, reason):
     """The first objection gives the verdict."""
-    facts = Situation(at(10), {"stop"}, False, None)._replace(**situation)
+    facts = Situation(at(10), {"stop", "restore_checkpoint"})._replace(**situation)
     answer = ask(rule(**changes), remembered(*acted), facts)
     assert answer.verdict == verdict
     assert reason in answer.reason
@@ -101,7 +109,10 @@ def test_restore_outranks_scale_whatever_the_order_in_the_file():
 
 def test_unless_inhibits_the_action_and_not_the_alert():
     """The rule fires and says why it holds back; an unknown `unless` does not inhibit."""
-    book = rules("expr: loss > 1, actions: [{stop: {}}], unless: step < 3 or val_loss > 0", top="signals: [val_loss]")
+    book = rules(
+        "expr: loss > 1, actions: [{stop: {}}], unless: step < 3 or val_loss > 0",
+        top="signals: [val_loss]\nsettle: 0 steps",
+    )
     trainer = ScriptedTrainer(book).run("loss", [2.0, 2.0, 2.0])
     assert trainer.states() == [(1, "firing")]
     assert trainer.verdicts() == [(1, "hold_inhibited"), (3, "act")], "val_loss has never been seen"
@@ -113,7 +124,9 @@ def test_unless_inhibits_the_action_and_not_the_alert():
 
 def test_observe_says_what_it_would_have_done_and_does_nothing():
     """Its cooldown counts as if it had acted."""
-    book = rules("expr: loss > 1, actions: [{scale_lr: {factor: 0.5}}], cooldown: 3 steps", top="mode: observe")
+    book = rules(
+        "expr: loss > 1, actions: [{scale_lr: {factor: 0.5}}], cooldown: 3 steps", top="mode: observe\nsettle: 0 steps"
+    )
     trainer = ScriptedTrainer(book).run("loss", [2.0] * 5)
     assert trainer.verdicts() == [(1, "observe"), (2, "hold_cooldown"), (4, "observe"), (5, "hold_cooldown")]
     assert trainer.interventions == []

@@ -78,7 +78,7 @@ bad.yaml:11:68: group "stability", rule "A": an action is one key with its param
 bad.yaml:12:16: group "stability", rule "A": 'foo' is not a duration: write '5 steps', '2 epochs' or '30s'
 bad.yaml:13:33: group "stability", rule "A": unknown field {value.x} in '{value.x} {y}' \
 (there are value, step, epoch, rule and the signals)
-bad.yaml:14:15: group "stability", rule "A": 'mode' should be 'act' or 'observe', not 'go'
+bad.yaml:14:15: group "stability", rule "A": 'mode' should be 'act', 'approve' or 'observe', not 'go'
 bad.yaml:15:16: group "stability", rule "3x": '3x' is not a name: letters, digits and '_', not beginning with a digit
 bad.yaml:16:27: group "stability", rule "3x": expr: mean(x, window): window must be a whole number \
 from 1 to 100000, not '0'
@@ -95,7 +95,7 @@ def test_a_file_with_everything_in_it():
     assert rule.for_ == Duration(2, "epochs")
     assert rule.cooldown == Duration(5400, "seconds")
     assert rule.limit == Limit(4, Duration(1000, "steps"))
-    assert rule.unless_source == "epoch < 5"
+    assert rule.unless.source == "epoch < 5"
     assert [a.kind for a in rule.actions] == ["restore_checkpoint", "scale_lr", "stop"]
     assert rule.actions[1].model.params() == {"factor": 0.5, "min": 1e-5}
     assert (rule.mode, plain.mode) == ("act", "observe")

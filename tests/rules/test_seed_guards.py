@@ -64,12 +64,14 @@ def test_plateau_is_counted_in_epochs():
 
 
 def test_a_noisy_healthy_loss_is_restored_again_and_again():
-    """Known misfire: small minibatches double their loss by chance."""
+    """Known misfire: small minibatches double their loss by chance. Only the bar on restores holds it back."""
     t, rng = ScriptedTrainer(BOOK), random.Random(0)
     t.checkpoint()
     for _ in range(800):
         t.sample(CALM | {"loss": rng.expovariate(1.0)}, epoch=5)
-    assert sum(i.rule == "SeedLossSpike" for i in t.interventions) > 100
+    assert sum(i.rule == "SeedLossSpike" for i in t.interventions) >= 8
+    held = [step for step, verdict in t.verdicts("SeedLossSpike") if verdict == "hold_settling"]
+    assert len(held) > 100
 
 
 def test_a_falling_negative_loss_is_always_doubled():

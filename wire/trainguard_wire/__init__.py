@@ -7,7 +7,18 @@ files they live in and the lease that keeps two writers apart. It knows nothing 
 
 from trainguard_wire.codec import CodecError, decode_control, decode_journal, decode_telemetry, encode
 from trainguard_wire.control import Action, Control, Intervention, Promotion
-from trainguard_wire.journal import Decision, Derived, Journal, Opened, Outcome, Promoted, Transition
+from trainguard_wire.journal import (
+    Approval,
+    Decision,
+    Derived,
+    Journal,
+    Opened,
+    Outcome,
+    Promoted,
+    Reached,
+    Transition,
+    Verification,
+)
 from trainguard_wire.lease import Lease, LeaseHeld
 from trainguard_wire.rundir import RunDirectory, RunDirectoryError, RunInfo
 from trainguard_wire.segments import RecordReader, SegmentReader, SegmentWriter
@@ -30,6 +41,7 @@ __all__ = [
     "Ack",
     "AckStatus",
     "Action",
+    "Approval",
     "CheckpointSaved",
     "CodecError",
     "Control",
@@ -47,6 +59,7 @@ __all__ = [
     "Outcome",
     "Promoted",
     "Promotion",
+    "Reached",
     "RecordReader",
     "RunDirectory",
     "RunDirectoryError",
@@ -56,6 +69,7 @@ __all__ = [
     "SegmentWriter",
     "Telemetry",
     "Transition",
+    "Verification",
     "decode_control",
     "decode_journal",
     "decode_telemetry",

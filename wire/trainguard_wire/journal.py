@@ -1,7 +1,7 @@
 """The journal: what the monitor saw, decided and learned. One JSON object a line, told apart by its ``type``.
 
-All but `Opened` are a pure function of the telemetry and the rules: the same telemetry gives the same
-lines, byte for byte, in the daemon, in a replay and after a crash.
+All but `Opened` and `Approval`, which record what came from outside, are a pure function of the telemetry and
+the rules: the same telemetry gives the same lines, byte for byte, in the daemon, in a replay and after a crash.
 """
 
 from typing import Annotated, Literal
@@ -94,5 +94,34 @@ class Promoted(_Derived, frozen=True, kw_only=True, tag="promoted"):
     checkpoint: Count
 
 
-Derived = Transition | Decision | Outcome | Promoted
-Journal = Opened | Derived
+class Verification(_Derived, frozen=True, kw_only=True, tag="verification"):
+    """Whether an intervention helped, as its rule's ``verify`` has it."""
+
+    rule: str
+    intervention: str
+    helped: bool
+    value: float | None = None
+    reason: str = ""
+
+
+class Reached(_Derived, frozen=True, kw_only=True, tag="reached"):
+    """An expectation was ``met`` in time, or was not by its deadline."""
+
+    rule: str
+    met: bool
+    value: float | None = None
+    reason: str = ""
+
+
+class Approval(Struct, frozen=True, kw_only=True, tag_field="type", tag="approval"):
+    """A person's answer to a request. An *input* of the fold, taken in after telemetry record ``after_record``."""
+
+    intervention: str
+    approved: bool
+    by: str
+    time: float
+    after_record: Count
+
+
+Derived = Transition | Decision | Outcome | Promoted | Verification | Reached
+Journal = Opened | Approval | Derived

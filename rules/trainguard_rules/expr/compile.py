@@ -1,26 +1,23 @@
-"""Tree to program: Python functions written from the checked tree, over statistics that update in O(1).
+"""Programs: an expression as Python functions, over statistics that update in O(1) or O(log w).
 
-Nothing of the user's text reaches the generated code: signal names are quoted, numbers are ``repr`` of
-floats, everything else is ours. Truth has three values, True, False and None for *unknown*; ``and`` and
-``or`` are Kleene's, so that ``unknown and false`` is false. Evaluation only reads; learning is apart, since
-the engine decides whether a rule may learn from a sample.
+Evaluation only reads; learning is apart, since it is the engine that decides whether a rule may learn from a
+sample. The code comes from `writer`, and can be had as text, so that the engine can lay all rules that a kind of
+sample concerns into one function (`plans`).
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection, Iterable
 from typing import Any
 
-from trainguard_rules.expr import functions, nodes
-from trainguard_rules.expr.nodes import Node, signals_of
+from trainguard_rules.expr import nodes
+from trainguard_rules.expr.nodes import Node, asks_for_age, compared_bare, needed_by, signals_of
+from trainguard_rules.expr.writer import CLOCK, HELPERS, Writer, signal_variable
 from trainguard_rules.stats import Reference, Snapshot, Tracker
+from trainguard_rules.stats.at_onset import AtOnset
 
 Values = dict[str, float]
 Evaluate = Callable[[Values, int, float, float], bool | None]
 Measure = Callable[[Values, int, float, float], float]
 Learn = Callable[[Values, int, float, float], None]
-
-_HELPERS: dict[str, Any] = {"_div": functions.divide, "_mod": functions.modulo, "_pow": functions.power}
-_INVERSE = {"<": ">=", "<=": ">", ">": "<=", ">=": "<"}
-_SIGNATURE = "(v, step, epoch, time)"
 
 
 class Program:
@@ -28,151 +25,112 @@ class Program:
 
     ``evaluate`` and ``value`` take the last values by signal, the step, the epoch (NaN if unknown) and the
     time. ``value`` is the left side of the first comparison: what a reader wants to see beside the threshold.
+    ``signals`` are those it looks at, ``needed`` those that must have been seen before it can be evaluated.
     """
 
-    def __init__(self, node: Node) -> None:
+    def __init__(self, node: Node, prefix: str = "") -> None:
         self.signals = signals_of(node)
-        self._writer = _Writer()
-        self.evaluate: Evaluate = self._function(f"return {self._writer.truth(node)}")
-        self.value: Measure = self._function(f"return {self._writer.number(_leading_number(node))}")
+        self.needed = needed_by(node)
+        self.wants_every_sample = not self.signals or asks_for_age(node)
+        self.has_reference_only = bool(self.signals) and not compared_bare(node)
+        self._writer = Writer(prefix)
+        self.condition = self._writer.truth(node) if nodes.is_truth(node) else self._writer.number(node)
+        leading = self._writer.number(_leading_number(node))
         self.statistics: tuple[Reference | Tracker, ...] = tuple(s for s, _ in self._writer.statistics.values())
+        self.evaluate: Evaluate = self.function([f"return {self.condition}"])
+        self.value: Measure = self.function([f"return {leading}"])
 
-    def learner(self, fresh: frozenset[str], known: frozenset[str], *, frozen: bool) -> Learn:
-        """A function that feeds a sample of the ``fresh`` signals to the statistics that look at any of them.
+    @property
+    def names(self) -> dict[str, Any]:
+        """What the code refers to."""
+        return self._writer.names
 
-        A statistic that also looks at a signal not yet ``known`` is left out. ``frozen`` makes references pass
+    def learning(self, fresh: frozenset[str], known: Collection[str], *, frozen: bool) -> list[str]:
+        """Code that feeds a sample of the ``fresh`` signals to the statistics that look at any of them.
+
+        A statistic that also needs a signal not yet ``known`` is left out. ``frozen`` makes references pass
         the sample over. Arguments are computed before anything is updated, so that nested windows too exclude
         the current sample.
         """
         read, write = [], []
         for call, (statistic, slot) in self._writer.statistics.items():
-            if not signals_of(call) & fresh or not signals_of(call) <= known:
+            if not signals_of(call) & fresh or not needed_by(call) <= set(known):
                 continue
-            x = slot.replace("w", "x")
-            read.append(f"{x} = {self._writer.number(call.argument)}")
+            x = f"{slot}_x"
+            read.append(f"{x} = {'0.0' if call.function.argument == 'signal' else self._writer.number(call.argument)}")
+            condition = "" if getattr(statistic, "takes_nonfinite", False) else f"if {x} - {x} == 0.0: "
             if isinstance(statistic, Reference):
-                write.append(f"if {x} - {x} == 0.0: {slot}.{'hold' if frozen else 'update'}({x})")
-            else:
-                write.append(f"if {x} - {x} == 0.0: {slot}.update({x}, step, epoch, time)")
-        learn: Learn = self._function("\n ".join([*read, *write, "return"]))
+                write.append(f"{condition}{slot}.{'hold' if frozen else 'update'}({x})")
+            elif not isinstance(statistic, AtOnset):
+                write.append(f"{condition}{slot}.update({x}, {CLOCK})")
+        return [*read, *write]
+
+    def learner(self, fresh: frozenset[str], known: Collection[str], *, frozen: bool) -> Learn:
+        """`learning` as a function."""
+        learn: Learn = self.function([*self.learning(fresh, known, frozen=frozen), "return"], known)
         return learn
 
+    def capture(self, values: Values, step: int, epoch: float, time: float) -> None:
+        """An incident begins: ``at_onset`` keeps what there is now."""
+        for call, (statistic, _) in self._writer.statistics.items():
+            if isinstance(statistic, AtOnset) and needed_by(call) <= values.keys():
+                measure: Measure = self.function([f"return {self._writer.number(call.argument)}"])
+                statistic.capture(measure(values, step, epoch, time))
+
     def release(self) -> None:
+        """Frozen references begin anew to count how long they have been frozen."""
         for statistic in self.statistics:
             if isinstance(statistic, Reference):
                 statistic.release()
 
-    def reset(self) -> None:
+    def forget_onset(self) -> None:
+        """The incident is over: ``at_onset`` follows the present again."""
+        for statistic in self.statistics:
+            if isinstance(statistic, AtOnset):
+                statistic.reset()
+
+    def restart(self) -> None:
+        """Forget all samples, but not what was captured at the onset."""
+        for statistic in self.statistics:
+            if not isinstance(statistic, AtOnset):
+                statistic.reset()
+
+    def reset(self, step: int = 0) -> None:
+        """Forget everything; the run begins (again) after ``step``."""
         for statistic in self.statistics:
             statistic.reset()
+            start = getattr(statistic, "start", None)
+            if start is not None:
+                start(step)
 
     def snapshot(self) -> list[Snapshot]:
         return [statistic.snapshot() for statistic in self.statistics]
 
     def restore(self, snapshot: list[Snapshot]) -> None:
         for statistic, data in zip(self.statistics, snapshot, strict=True):
-            statistic.restore(data)
+            if not isinstance(statistic, AtOnset):  # the incident goes on
+                statistic.restore(data)
 
-    def _function(self, body: str) -> Any:
-        namespace = {**_HELPERS, **self._writer.names}
-        exec(compile(f"def program{_SIGNATURE}:\n {body}\n", "<rule>", "exec"), namespace)
-        return namespace["program"]
+    def function(self, body: Iterable[str], known: Collection[str] | None = None) -> Any:
+        """A function ``(v, step, epoch, time)`` of this body."""
+        signals = self.signals if known is None else self.signals & set(known)
+        if known is None:
+            signals = self.needed
+        return make_function(body, signals, self.names)
 
 
-def compile_program(node: Node) -> Program:
+def make_function(body: Iterable[str], signals: Iterable[str], names: dict[str, Any], parameters: str = "") -> Any:
+    """Compile lines of our own making. ``signals`` become locals read from the values ``v``."""
+    head = [f"{signal_variable(name)} = v[{name!r}]" for name in sorted(signals)]
+    text = f"def program(v, {CLOCK}{parameters}):\n " + "\n ".join([*head, *body]) + "\n"
+    namespace = {"_nan": float("nan"), **HELPERS, **names}
+    exec(compile(text, "<rules>", "exec"), namespace)
+    return namespace["program"]
+
+
+def compile_program(node: Node, prefix: str = "") -> Program:
     """A program with statistics of its own, from a tree that `parse` has checked."""
-    return Program(node)
-
-
-class _Writer:
-    """Writes Python for a tree; statistics and functions become names in ``names``."""
-
-    def __init__(self) -> None:
-        self.names: dict[str, Any] = {}
-        self.statistics: dict[nodes.Call, tuple[Reference | Tracker, str]] = {}
-        self._temporaries = 0
-
-    def number(self, node: Node) -> str:
-        match node:
-            case nodes.Number(value):
-                return repr(value)
-            case nodes.Signal(name):
-                return f"v[{name!r}]"
-            case nodes.Clock(name):
-                return name
-            case nodes.Negative(operand):
-                return f"(-{self.number(operand)})"
-            case nodes.Arithmetic(operator, left, right):
-                return self._arithmetic(operator, self.number(left), self.number(right))
-            case nodes.Call():
-                return self._call(node)
-            case _:
-                raise AssertionError(f"{node} is no number")
-
-    def truth(self, node: Node) -> str:
-        match node:
-            case nodes.Compare():
-                return self._compare(node)
-            case nodes.Logic(operator, operands):
-                return self._fold(operator, [self.truth(operand) for operand in operands])
-            case nodes.Not(operand):
-                a = self._temporary()
-                return f"(None if ({a} := {self.truth(operand)}) is None else not {a})"
-            case nodes.Call():
-                return self._call(node)
-            case _:
-                raise AssertionError(f"{node} is no comparison")
-
-    def _arithmetic(self, operator: str, left: str, right: str) -> str:
-        helper = {"/": "_div", "%": "_mod", "**": "_pow"}.get(operator)
-        return f"{helper}({left}, {right})" if helper else f"({left} {operator} {right})"
-
-    def _compare(self, node: nodes.Compare) -> str:
-        pairs, left = [], self.number(node.operands[0])
-        for operator, operand in zip(node.operators, node.operands[1:], strict=True):
-            a, b = self._temporary(), self._temporary()
-            test = f"({a} := {left}) {operator} ({b} := {self.number(operand)})"
-            known = f"{a} {_INVERSE[operator]} {b}" if operator in _INVERSE else f"{a} == {a} and {b} == {b}"
-            # NaN is unequal to everything, so '!=' has to ask first whether both sides are known.
-            certain = f"({test}) and {known}" if operator == "!=" else test
-            pairs.append(f"(True if {certain} else False if {known} else None)")
-            left = b
-        return self._fold("and", pairs)
-
-    def _fold(self, operator: str, codes: list[str]) -> str:
-        """Join by halves, so that a long chain does not nest deep. Evaluated left to right all the same."""
-        if len(codes) == 1:
-            return codes[0]
-        left, right = (self._fold(operator, half) for half in (codes[: len(codes) // 2], codes[len(codes) // 2 :]))
-        a, b = self._temporary(), self._temporary()
-        decisive, other = ("False", "True") if operator == "and" else ("True", "False")
-        return (
-            f"({decisive} if ({a} := {left}) is {decisive} or ({b} := {right}) is {decisive}"
-            f" else {other} if {a} is {other} and {b} is {other} else None)"
-        )
-
-    def _call(self, node: nodes.Call) -> str:
-        function = node.function
-        if function.pure is not None:
-            self.names[f"f_{function.name}"] = function.pure
-            return f"f_{function.name}({self.number(node.argument)})"
-        slot = self._statistic(node)
-        if function.is_reference:
-            return f"{slot}.value"
-        return f"{slot}.at({self.number(node.argument)}, step, epoch, time)"
-
-    def _statistic(self, node: nodes.Call) -> str:
-        if node not in self.statistics:
-            assert node.function.statistic is not None
-            slot = f"w{len(self.statistics)}"
-            self.names[slot] = node.function.statistic(node.setting)
-            self.statistics[node] = (self.names[slot], slot)
-            self.number(node.argument)  # the argument may hold statistics of its own
-        return self.statistics[node][1]
-
-    def _temporary(self) -> str:
-        self._temporaries += 1
-        return f"t{self._temporaries}"
+    return Program(node, prefix)
 
 
 def _leading_number(node: Node) -> Node:

@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Literal
 
-from trainguard_rules.expr.functions import Function
+from trainguard_rules.expr.functions import Function, SettingValue
 
 Comparison = Literal["<", "<=", ">", ">=", "==", "!="]
 Arithmetics = Literal["+", "-", "*", "/", "%", "**"]
@@ -64,11 +64,11 @@ class Not:
 
 @dataclass(frozen=True, slots=True)
 class Call:
-    """A function of ``argument``; ``setting`` is its window, lag or unit, where it has one."""
+    """A function of ``argument``, with what else it was given: its window, lag, unit..."""
 
     function: Function
     argument: "Node"
-    setting: int | str | None = None
+    settings: tuple[SettingValue, ...] = ()
 
 
 Node = Number | Signal | Clock | Negative | Arithmetic | Compare | Logic | Not | Call
@@ -101,4 +101,28 @@ def walk(node: Node) -> Iterator[Node]:
 
 
 def signals_of(node: Node) -> frozenset[str]:
+    """Every signal in the expression."""
     return frozenset(n.name for n in walk(node) if isinstance(n, Signal))
+
+
+def needed_by(node: Node) -> frozenset[str]:
+    """The signals whose values it takes to evaluate the expression: not those it only asks the age of."""
+    if isinstance(node, Signal):
+        return frozenset((node.name,))
+    if isinstance(node, Call) and node.function.argument == "signal":
+        return frozenset()
+    return frozenset().union(*map(needed_by, children(node)))
+
+
+def compared_bare(node: Node) -> frozenset[str]:
+    """The signals that stand outside of every window: there is a current sample to protect the windows from."""
+    if isinstance(node, Signal):
+        return frozenset((node.name,))
+    if isinstance(node, Call) and node.function.is_reference:
+        return frozenset()
+    return frozenset().union(*map(compared_bare, children(node)))
+
+
+def asks_for_age(node: Node) -> bool:
+    """Whether the expression can change without a fresh sample."""
+    return any(isinstance(n, Call) and n.function.argument == "signal" for n in walk(node))

@@ -12,7 +12,8 @@ from difflib import get_close_matches
 from typing import NamedTuple, cast
 
 from trainguard_rules.expr import nodes
-from trainguard_rules.expr.functions import FUNCTIONS, LARGEST_LAG, LARGEST_WINDOW, UNITS, Function
+from trainguard_rules.expr.functions import FUNCTIONS, UNITS, Function, Setting, SettingValue
+from trainguard_rules.expr.macros import MACROS
 from trainguard_rules.expr.nodes import Node, is_truth, signals_of
 
 LONGEST_TEXT = 4000
@@ -202,47 +203,65 @@ class _Reader:
         if function is None:
             self.problem(at, f"unknown function {at.func.id!r}{_near(at.func.id, FUNCTIONS)}")
             return None
-        if not self._arity(at, function):
+        given = self._bind(at, function)
+        if given is None:
             return None
-        argument = self.number(at.args[0])
-        setting = self._setting(at, function)
-        if argument is None or (setting is None and function.setting):
+        argument = self.truth(at.args[0]) if function.argument == "truth" else self.number(at.args[0])
+        settings = [self._setting(value, setting, function) for setting, value in given]
+        if argument is None or None in settings or not self._suits(at.args[0], argument, function):
             return None
-        if function.statistic and not signals_of(argument):
-            self.problem(at.args[0], f"{function.usage}: x must contain a signal")
-            return None
-        return nodes.Call(function, argument, setting)
+        fixed = tuple(setting for setting in settings if setting is not None)
+        if function.name in MACROS:
+            return MACROS[function.name](argument, fixed)
+        return nodes.Call(function, argument, fixed)
 
-    def _arity(self, at: ast.Call, function: Function) -> bool:
-        given = len(at.args) + len(at.keywords)
-        least = 1 if function.setting is None or function.default is not None else 2
-        most = 1 if function.setting is None else 2
-        named = [keyword.arg for keyword in at.keywords]
-        if not at.args or any(isinstance(a, ast.Starred) for a in at.args) or set(named) - {function.setting}:
+    def _bind(self, at: ast.Call, function: Function) -> list[tuple[Setting, ast.expr | None]] | None:
+        """Each setting with what was given for it; None, and a problem, where the arguments do not fit."""
+        named = {keyword.arg: keyword.value for keyword in at.keywords}
+        names = [setting.name for setting in function.settings]
+        positional = at.args[1:]
+        most = 1 + len(names)
+        least = most - sum(setting.default is not None for setting in function.settings)
+        count = len(at.args) + len(named)
+        odd = any(isinstance(a, ast.Starred) for a in at.args) or set(named) - set(names[len(positional) :])
+        if at.args and not odd and least <= count <= most:
+            values = [*positional, *(named.get(name) for name in names[len(positional) :])]
+            bound = list(zip(function.settings, values, strict=True))
+            if all(value is not None or setting.default is not None for setting, value in bound):
+                return bound
+        if not at.args or odd:
             self.problem(at, f"{_quote(at)}: write {function.usage}")
-        elif not least <= given <= most:
+        else:
             wanted = str(least) if least == most else f"{least} or {most}"
-            self.problem(at, f"{function.name} takes {wanted} arguments, not {given}: write {function.usage}")
+            noun = "argument" if wanted == "1" else "arguments"
+            self.problem(at, f"{function.name} takes {wanted} {noun}, not {count}: write {function.usage}")
+        return None
+
+    def _suits(self, at: ast.expr, argument: Node, function: Function) -> bool:
+        if function.argument == "signal" and not isinstance(argument, nodes.Signal):
+            self.problem(at, f"{function.usage}: x must be a signal, not {_quote(at)}")
+        elif (function.statistic or function.name in MACROS) and not signals_of(argument):
+            self.problem(at, f"{function.usage}: x must contain a signal")
         else:
             return True
         return False
 
-    def _setting(self, at: ast.Call, function: Function) -> int | str | None:
-        extra = [*at.args[1:], *(keyword.value for keyword in at.keywords)]
-        if not extra:
-            return function.default
-        if function.setting == "unit":
-            return self._unit(extra[0], function)
-        largest = LARGEST_WINDOW if function.setting == "window" else LARGEST_LAG
-        node = self.number(extra[0])
+    def _setting(self, at: ast.expr | None, setting: Setting, function: Function) -> SettingValue | None:
+        if at is None:
+            return setting.default
+        if setting.kind == "unit":
+            return self._unit(at, function)
+        node = self.number(at)
         if node is None:
             return None
-        if isinstance(node, nodes.Number) and node.value.is_integer() and 1 <= node.value <= largest:
-            return int(node.value)
-        self.problem(
-            extra[0],
-            f"{function.usage}: {function.setting} must be a whole number from 1 to {largest}, not {_quote(extra[0])}",
-        )
+        whole = setting.kind == "whole"
+        if isinstance(node, nodes.Number) and setting.least <= node.value <= setting.most:
+            if not whole:
+                return node.value
+            if node.value.is_integer():
+                return int(node.value)
+        wanted = f"a {'whole ' if whole else ''}number from {setting.least:g} to {setting.most:,.10g}".replace(",", "")
+        self.problem(at, f"{function.usage}: {setting.name} must be {wanted}, not {_quote(at)}")
         return None
 
     def _unit(self, at: ast.expr, function: Function) -> str | None:

@@ -5,7 +5,7 @@ Whether an expression makes sense, or an action exists, is not a matter of form:
 
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Discriminator, Field, Tag
 
 from trainguard_rules.durations import Duration, Limit
 
@@ -23,6 +23,7 @@ def _limit(value: Any) -> Limit:
 DurationField = Annotated[Duration, BeforeValidator(_duration)]
 LimitField = Annotated[Limit, BeforeValidator(_limit)]
 Name = Annotated[str, Field(pattern=r"^[A-Za-z_][A-Za-z0-9_]*$", max_length=100)]
+ModeName = Literal["act", "approve", "observe"]
 Finite = Annotated[float, Field(allow_inf_nan=False)]
 
 
@@ -30,20 +31,53 @@ class _Model(BaseModel):
     model_config = ConfigDict(extra="forbid", strict=True)
 
 
-class RuleModel(_Model):
-    """One guard."""
+class VerifyModel(_Model):
+    """Whether an intervention helped, and what follows if it did not."""
+
+    expr: str
+    within: DurationField
+    otherwise: Literal["escalate", "revert"] = "escalate"
+
+
+class GuardModel(_Model):
+    """A guard: a condition, and what to do about it."""
 
     guard: Name
     expr: str
     for_: DurationField = Field(default=Duration(0, "steps"), alias="for")
+    keep_firing_for: DurationField = Duration(0, "steps")
+    resolve_expr: str | None = None
+    baseline: Literal["frozen", "rolling"] | None = None
     actions: list[Any] = []
     cooldown: DurationField = Duration(0, "steps")
     limit: LimitField | None = None
     unless: str | None = None
-    mode: Literal["act", "observe"] | None = None
+    verify: VerifyModel | None = None
+    escalate: list[Any] = []
+    mode: ModeName | None = None
     expires: DurationField = Duration(100, "steps")
     labels: dict[str, str] = {}
     annotations: dict[str, str] = {}
+
+
+class ExpectModel(_Model):
+    """Something a good run reaches within a time: reported, never acted upon."""
+
+    expect: Name
+    expr: str
+    within: DurationField
+    labels: dict[str, str] = {}
+    annotations: dict[str, str] = {}
+
+
+def kind_of_rule(raw: Any) -> str:
+    """``expect`` for what has that key, ``guard`` for all else."""
+    return "expect" if isinstance(raw, dict) and "expect" in raw and "guard" not in raw else "guard"
+
+
+RuleModel = Annotated[
+    Annotated[GuardModel, Tag("guard")] | Annotated[ExpectModel, Tag("expect")], Discriminator(kind_of_rule)
+]
 
 
 class GroupModel(_Model):
@@ -64,6 +98,7 @@ class FileModel(_Model):
 
     params: dict[Name, Finite] = {}
     signals: list[Name] = []
-    mode: Literal["act", "observe"] = "act"
+    mode: ModeName = "act"
+    settle: DurationField = Duration(10, "steps")
     checkpoints: CheckpointsModel = CheckpointsModel()
     groups: list[GroupModel]

@@ -7,7 +7,7 @@ A *tracker* follows the signal whatever happens, and speaks of the current sampl
 
 from abc import ABC, abstractmethod
 from collections import deque
-from typing import Any
+from typing import Any, ClassVar
 
 from trainguard_rules.durations import Moment
 
@@ -58,7 +58,13 @@ class Reference(ABC):
 
 
 class Tracker(ABC):
-    """A statistic that includes the current sample and is never frozen."""
+    """A statistic that includes the current sample and is never frozen.
+
+    `at` is also asked about a sample that is not finite and will not be learned: what has no answer is NaN.
+    """
+
+    takes_nonfinite: ClassVar[bool] = False
+    """Whether `update` is to be called with NaN and the infinities too."""
 
     @abstractmethod
     def at(self, x: float, step: int, epoch: float, time: float) -> float:
@@ -66,7 +72,7 @@ class Tracker(ABC):
 
     @abstractmethod
     def update(self, x: float, step: int, epoch: float, time: float) -> None:
-        """Learn one finite sample."""
+        """Learn one sample: a finite one, unless the class says that it takes the others too."""
 
     @abstractmethod
     def snapshot(self) -> Snapshot: ...

@@ -1,0 +1,123 @@
+"""Tree to Python text. Nothing of the user's text reaches the code but the names of signals, which are identifiers.
+
+Truth has three values, True, False and None for *unknown*: a comparison with NaN. ``and`` and ``or`` are
+Kleene's, so that ``unknown and false`` is false. Numbers are floats throughout and NaN stands for what is not
+known, so arithmetic needs no cases.
+"""
+
+from typing import Any
+
+from trainguard_rules.expr import functions, nodes
+from trainguard_rules.expr.nodes import Call, Node
+from trainguard_rules.stats import Reference, Tracker
+
+HELPERS: dict[str, Any] = {"_div": functions.divide, "_mod": functions.modulo, "_pow": functions.power}
+_INVERSE = {"<": ">=", "<=": ">", ">": "<=", ">=": "<"}
+CLOCK = "step, epoch, time"
+
+
+def signal_variable(name: str) -> str:
+    """The local variable that holds the last value of a signal."""
+    return f"s_{name}"
+
+
+class Writer:
+    """Writes expressions over the locals ``s_<signal>``, ``step``, ``epoch`` and ``time``.
+
+    What the code refers to besides is in ``names``; every name begins with ``prefix``, so that the code of
+    several writers can stand in one function. ``statistics`` are made on the way, equal calls sharing one.
+    """
+
+    def __init__(self, prefix: str = "") -> None:
+        self.names: dict[str, Any] = {}
+        self.statistics: dict[Call, tuple[Reference | Tracker, str]] = {}
+        self._prefix = prefix
+        self._temporaries = 0
+
+    def number(self, node: Node) -> str:
+        """Code that gives a float."""
+        match node:
+            case nodes.Number(value):
+                return repr(value)
+            case nodes.Signal(name):
+                return signal_variable(name)
+            case nodes.Clock(name):
+                return name
+            case nodes.Negative(operand):
+                return f"(-{self.number(operand)})"
+            case nodes.Arithmetic(operator, left, right):
+                return self._arithmetic(operator, self.number(left), self.number(right))
+            case nodes.Call() if not node.function.gives_truth:
+                return self._call(node)
+        truth = self._temporary()
+        return f"(1.0 if ({truth} := {self.truth(node)}) else 0.0 if {truth} is False else _nan)"
+
+    def truth(self, node: Node) -> str:
+        """Code that gives True, False or None."""
+        match node:
+            case nodes.Compare():
+                return self._compare(node)
+            case nodes.Logic(operator, operands):
+                return self._fold(operator, [self.truth(operand) for operand in operands])
+            case nodes.Not(operand):
+                a = self._temporary()
+                return f"(None if ({a} := {self.truth(operand)}) is None else not {a})"
+            case nodes.Call(function=function) if function.pure is not None:
+                return self._call(node)
+            case nodes.Call():
+                a = self._temporary()
+                return f"(True if ({a} := {self._call(node)}) == 1.0 else False if {a} == 0.0 else None)"
+            case _:
+                raise AssertionError(f"{node} is no comparison")
+
+    def _arithmetic(self, operator: str, left: str, right: str) -> str:
+        helper = {"/": "_div", "%": "_mod", "**": "_pow"}.get(operator)
+        return f"{helper}({left}, {right})" if helper else f"({left} {operator} {right})"
+
+    def _compare(self, node: nodes.Compare) -> str:
+        pairs, left = [], self.number(node.operands[0])
+        for operator, operand in zip(node.operators, node.operands[1:], strict=True):
+            a, b = self._temporary(), self._temporary()
+            test = f"({a} := {left}) {operator} ({b} := {self.number(operand)})"
+            known = f"{a} {_INVERSE[operator]} {b}" if operator in _INVERSE else f"{a} == {a} and {b} == {b}"
+            # NaN is unequal to everything, so '!=' has to ask first whether both sides are known.
+            certain = f"({test}) and {known}" if operator == "!=" else test
+            pairs.append(f"(True if {certain} else False if {known} else None)")
+            left = b
+        return self._fold("and", pairs)
+
+    def _fold(self, operator: str, codes: list[str]) -> str:
+        """Join by halves, so that a long chain does not nest deep. Evaluated left to right all the same."""
+        if len(codes) == 1:
+            return codes[0]
+        left, right = (self._fold(operator, half) for half in (codes[: len(codes) // 2], codes[len(codes) // 2 :]))
+        a, b = self._temporary(), self._temporary()
+        decisive, other = ("False", "True") if operator == "and" else ("True", "False")
+        return (
+            f"({decisive} if ({a} := {left}) is {decisive} or ({b} := {right}) is {decisive}"
+            f" else {other} if {a} is {other} and {b} is {other} else None)"
+        )
+
+    def _call(self, node: Call) -> str:
+        function = node.function
+        if function.pure is not None:
+            self.names[f"f_{function.name}"] = function.pure
+            return f"f_{function.name}({self.number(node.argument)})"
+        slot = self._statistic(node)
+        if function.is_reference:
+            return f"{slot}.value"
+        x = "0.0" if function.argument == "signal" else self.number(node.argument)
+        return f"{slot}.at({x}, {CLOCK})"
+
+    def _statistic(self, node: Call) -> str:
+        if node not in self.statistics:
+            assert node.function.statistic is not None
+            slot = f"{self._prefix}w{len(self.statistics)}"
+            self.names[slot] = node.function.statistic(*node.settings)
+            self.statistics[node] = (self.names[slot], slot)
+            self.number(node.argument)  # the argument may hold statistics of its own
+        return self.statistics[node][1]
+
+    def _temporary(self) -> str:
+        self._temporaries += 1
+        return f"t{self._temporaries}"

@@ -1,0 +1,108 @@
+"""Interventions from decision to outcome: made from a rule, put in the air, waited for, and put on trial."""
+
+from collections.abc import Iterator, Sequence
+
+from trainguard_rules.durations import Moment
+from trainguard_rules.flight import Flight
+from trainguard_rules.rulebook import PlannedAction
+from trainguard_rules.verification import Trial
+from trainguard_rules.watch import Watch
+from trainguard_wire.control import Action, Intervention, Parameter
+from trainguard_wire.journal import Outcome, OutcomeStatus
+from trainguard_wire.telemetry import Ack, Record
+
+
+def plan(
+    watch: Watch, planned: Sequence[PlannedAction], generation: int, now: Moment, reason: str, suffix: str = ""
+) -> Intervention:
+    """What a rule wants done, as the trainer will be told."""
+    rule, onset = watch.rule, watch.onset or now
+    identity = f"{rule.name}.{generation}.{now.step}{suffix}"
+    actions = []
+    for i, (kind, model) in enumerate(planned):
+        params: dict[str, Parameter] = model.params()
+        if kind == "restore_checkpoint":
+            params["before_step"] = onset.step
+        actions.append(Action(id=f"{identity}.{i}", kind=kind, params=params))
+    return Intervention(
+        id=identity,
+        rule=rule.name,
+        step=now.step,
+        generation=generation,
+        expires_step=now.step + rule.expires,
+        actions=tuple(actions),
+        reason=reason,
+    )
+
+
+class Interventions:
+    """Those in flight, and those on trial."""
+
+    def __init__(self, watches: Sequence[Watch]) -> None:
+        self._watches = {watch.rule.name: watch for watch in watches}
+        self.flight = Flight()
+
+    def issue(self, watch: Watch, intervention: Intervention, *, on_trial: bool = True) -> None:
+        """Put an intervention in the air."""
+        self.flight.add(intervention)
+        watch.called = True
+        if watch.rule.verify is not None and on_trial:
+            watch.begin_trial(Trial(intervention))
+
+    def acknowledged(self, ack: Ack, epoch: int | None) -> Outcome | None:
+        """The outcome an acknowledgement tells; None where the action is not, or no longer, one of ours."""
+        found = self.flight.settle(ack.action)
+        if found is None:
+            return None
+        intervention, action = found
+        watch = self._watches[intervention.rule]
+        self._heard(watch, intervention, ack.status)
+        trial = watch.trial
+        if trial is not None and trial.intervention.id == intervention.id and ack.status == "applied":
+            trial.note(action.kind, ack.before, ack.after)
+            trial.since = Moment(ack.step, epoch, ack.time)
+        return _outcome(ack, intervention, action, ack.status, ack.reason, ack)
+
+    def give_up(self, record: Record, reason: str, step: int | None = None) -> Iterator[Outcome]:
+        """The outcomes of what expired before ``step``, or of everything in the air."""
+        for intervention, action in self.flight.lose(step):
+            self._heard(self._watches[intervention.rule], intervention, "lost")
+            yield _outcome(record, intervention, action, "lost", reason)
+
+    def _heard(self, watch: Watch, intervention: Intervention, status: OutcomeStatus) -> None:
+        if status in ("lost", "expired"):  # it never reached the trainer, and counts for nothing
+            watch.memory.forget(intervention.step)
+        else:
+            watch.heard = True
+        if status != "applied" and watch.trial is not None and watch.trial.intervention.id == intervention.id:
+            watch.begin_trial(None)
+
+
+def withdrawn(record: Record, intervention: Intervention, reason: str) -> Iterator[Outcome]:
+    """The outcomes of a request that nobody answered in time, or that was denied."""
+    for action in intervention.actions:
+        yield _outcome(record, intervention, action, "expired", reason)
+
+
+def _outcome(
+    record: Record,
+    intervention: Intervention,
+    action: Action,
+    status: OutcomeStatus,
+    reason: str,
+    ack: Ack | None = None,
+) -> Outcome:
+    return Outcome(
+        step=record.step,
+        generation=record.generation,
+        time=record.time,
+        rule=intervention.rule,
+        intervention=intervention.id,
+        action=action.id,
+        kind=action.kind,
+        status=status,
+        before=ack.before if ack else None,
+        after=ack.after if ack else None,
+        checkpoint=ack.checkpoint if ack else None,
+        reason=reason,
+    )

@@ -1,0 +1,96 @@
+"""Plans: one function for all rules that a kind of sample concerns.
+
+Most samples of a run carry the same signals, and on most of them every rule is quiet. So for each set of
+signals one function is written, once: it evaluates rule after rule, and where a rule is quiet (inactive, and
+the condition does not hold) feeds its statistics at once. What is not quiet it hands back, for the engine to
+deal with at leisure.
+"""
+
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any
+
+from trainguard_rules.expr.compile import Learn, Values, make_function
+from trainguard_rules.watch import Watch
+
+MOST_PLANS = 256
+
+Run = Callable[[Values, int, float, float, list[Watch]], None]
+
+
+class Plan:
+    """What to do with a sample of these ``fresh`` signals, once all of ``known`` have been seen.
+
+    ``run`` appends the watches that are not quiet to the list it is given. ``judged`` are the rules whose own
+    expression is to be evaluated; the others only learn, for the sake of their other expressions.
+    """
+
+    def __init__(self, watches: Iterable[Watch], fresh: frozenset[str], known: frozenset[str]) -> None:
+        self.runs = 0
+        self._fresh, self._known = fresh, known
+        concerned = [w for w in watches if w.when.needed <= known and (w.signals & fresh or w.wants_every_sample)]
+        self.judged = {w for w in concerned if w.when.signals & fresh or w.when.wants_every_sample}
+        self._learners: dict[tuple[Watch, bool], Learn] = {}
+        self.run = self._compile(concerned)
+
+    def feed(self, watch: Watch, values: Values, step: int, epoch: float, time: float, *, frozen: bool) -> None:
+        """Feed a sample to the statistics of one rule."""
+        learn = self._learners.get((watch, frozen))
+        if learn is None:
+            body, names = self._learning(watch, frozen=frozen)
+            learn = self._learners[watch, frozen] = make_function([*body, "return"], watch.signals & self._known, names)
+        learn(values, step, epoch, time)
+
+    def _learning(self, watch: Watch, *, frozen: bool) -> tuple[list[str], dict[str, Any]]:
+        body, names = [], {}
+        for program in watch.programs:
+            # An expression of its own, such as `verify`, has no incident to keep its windows from.
+            body += program.learning(self._fresh, self._known, frozen=frozen and program in watch.freezing)
+            names.update(program.names)
+        return body, names
+
+    def _compile(self, watches: list[Watch]) -> Run:
+        body: list[str] = []
+        names: dict[str, Any] = {}
+        signals: set[str] = set()
+        for watch in watches:
+            me = f"r{watch.index}"
+            learning, used = self._learning(watch, frozen=False)
+            names.update(used, **{me: watch})
+            signals |= watch.signals & self._known
+            if watch in self.judged:
+                body += [
+                    f"if {me}.quiet and not (c := {watch.when.condition}):",
+                    f" if c is None: {me}.unknown += 1",
+                ]
+            else:
+                body.append(f"if {me}.quiet:")
+            body += [f" {line}" for line in learning or ["pass"]]
+            body.append(f"else: loud.append({me})")
+        run: Run = make_function([*body, "return"], signals, names, ", loud")
+        return run
+
+
+class Plans:
+    """The plans of an engine, made when first needed."""
+
+    def __init__(self, watches: list[Watch]) -> None:
+        self._watches = watches
+        self._plans: dict[tuple[str, ...], Plan] = {}
+
+    def of(self, signals: tuple[str, ...], known: Mapping[str, float]) -> Plan:
+        plan = self._plans.get(signals)
+        if plan is None:
+            if len(self._plans) >= MOST_PLANS:
+                self.clear()
+            plan = self._plans[signals] = Plan(self._watches, frozenset(signals), frozenset(known))
+        return plan
+
+    def evaluations(self, watch: Watch) -> int:
+        return watch.evaluations + sum(plan.runs for plan in self._plans.values() if watch in plan.judged)
+
+    def clear(self) -> None:
+        """Other signals are known now: all plans have to be made anew."""
+        for plan in self._plans.values():
+            for watch in plan.judged:
+                watch.evaluations += plan.runs
+        self._plans.clear()

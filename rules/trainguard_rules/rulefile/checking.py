@@ -1,0 +1,223 @@
+"""One rule file on its way from a document to rules: what is checked beyond its form, and how rules are made."""
+
+from collections.abc import Iterator, Mapping
+from typing import Any, cast
+
+from pydantic import ValidationError
+
+from trainguard_rules.actions import ACTIONS
+from trainguard_rules.expr import Node, Scope, parse
+from trainguard_rules.expr.nodes import compared_bare, signals_of
+from trainguard_rules.rulebook import Clause, Expectation, PlannedAction, Rule, Verify
+from trainguard_rules.rulefile.messages import form_message, message_of
+from trainguard_rules.rulefile.problems import did_you_mean
+from trainguard_rules.rulefile.schema import ExpectModel, FileModel, GuardModel
+from trainguard_rules.rulefile.source import Document, Path
+from trainguard_rules.template import check_template
+from trainguard_wire.signals import SIGNALS
+
+_EXPRESSIONS: tuple[tuple[str, ...], ...] = (("expr",), ("unless",), ("resolve_expr",), ("verify", "expr"))
+_INVERTIBLE = ("scale_lr", "scale_weight_decay")
+
+
+class RuleFile:
+    """Call `check`; if the document has no problems then, take the `rules` and `expectations`."""
+
+    model: FileModel
+
+    def __init__(self, document: Document) -> None:
+        self.document = document
+        self._expressions: dict[Path, Node] = {}
+        self._actions: dict[Path, PlannedAction] = {}
+
+    def check(self, names: dict[str, str]) -> None:
+        """Find every problem. ``names`` are the rules already taken, by the file they stand in."""
+        if self.document.problems and self.document.data is None:
+            return
+        self._check_form()
+        scope = self._scope()
+        for path, rule in self._raw_rules():
+            self._check_name(path, rule, names)
+            for keys in _EXPRESSIONS:
+                self._check_expression((*path, *keys), _at(rule, keys), scope)
+            self._check_annotations(path, rule, scope)
+            self._check_steps((*path, "expires"), rule.get("expires"))
+            for key in ("actions", "escalate"):
+                for i, action in enumerate(_list(rule.get(key))):
+                    self._check_action((*path, key, i), action)
+            self._check_consequences(path, rule)
+
+    @property
+    def rules(self) -> list[Rule]:
+        return [self._rule(p, g, m) for p, g, m in self._models() if isinstance(m, GuardModel)]
+
+    @property
+    def expectations(self) -> list[Expectation]:
+        return [self._expectation(p, g, m) for p, g, m in self._models() if isinstance(m, ExpectModel)]
+
+    def _models(self) -> Iterator[tuple[Path, str, GuardModel | ExpectModel]]:
+        for g, group in enumerate(self.model.groups):
+            for r, rule in enumerate(group.rules):
+                yield ("groups", g, "rules", r), group.name, rule
+
+    # -- checks --------------------------------------------------------------------------------------------
+
+    def _check_form(self) -> None:
+        try:
+            self.model = FileModel.model_validate(self.document.data)
+        except ValidationError as error:
+            for detail in error.errors():
+                path, kind = _untagged(tuple(part for part in detail["loc"] if part != "[key]"))
+                at_key = detail["type"] == "extra_forbidden" or "[key]" in detail["loc"]
+                self.document.problem(path, form_message(path, detail, kind), at_key=at_key)
+        self._check_steps(("checkpoints", "good_after"), _at(self.document.data, ("checkpoints", "good_after")))
+
+    def _scope(self) -> Scope:
+        params = {
+            name: value
+            for name, value in (_at(self.document.data, ("params",)) or {}).items()
+            if isinstance(value, int | float) and not isinstance(value, bool)
+        }
+        own = [name for name in _list(_at(self.document.data, ("signals",))) if isinstance(name, str)]
+        for name in params:
+            if name in SIGNALS or name in own:
+                self.document.problem(("params", name), f"param {name!r} has the name of a signal", at_key=True)
+        return Scope(signals=[*SIGNALS, *own], params=params)
+
+    def _raw_rules(self) -> Iterator[tuple[Path, dict[str, Any]]]:
+        for g, group in enumerate(_list(_at(self.document.data, ("groups",)))):
+            for r, rule in enumerate(_list(_at(group, ("rules",)))):
+                if isinstance(rule, dict):
+                    yield ("groups", g, "rules", r), rule
+
+    def _check_name(self, path: Path, rule: Mapping[str, Any], names: dict[str, str]) -> None:
+        key = "guard" if "guard" in rule else "expect"
+        name = rule.get(key)
+        if not isinstance(name, str):
+            return
+        if name in names:
+            self.document.problem((*path, key), f"there is already a guard of this name in {names[name]}")
+        names[name] = self.document.file
+
+    def _check_expression(self, path: Path, text: Any, scope: Scope) -> None:
+        if not isinstance(text, str):
+            return
+        node, problems = parse(text, scope)
+        for problem in problems:
+            # A block scalar begins on the line after its '|', at a depth that YAML does not tell.
+            block = path in self.document.block_scalars
+            offset = (problem.line + 1, 1) if block else (problem.line, problem.column)
+            self.document.problem(path, f"{'.'.join(map(str, path[4:]))}: {problem.message}", offset=offset)
+        if node is not None:
+            self._expressions[path] = node
+
+    def _check_annotations(self, path: Path, rule: Mapping[str, Any], scope: Scope) -> None:
+        annotations = rule.get("annotations")
+        for key, text in annotations.items() if isinstance(annotations, dict) else ():
+            if isinstance(text, str) and (message := check_template(text, scope.signals)):
+                self.document.problem((*path, "annotations", key), message)
+
+    def _check_steps(self, path: Path, value: Any) -> None:
+        if isinstance(value, str) and not value.strip().endswith(("step", "steps")):
+            self.document.problem(path, f"{path[-1]} is counted in steps: write e.g. '50 steps', not {value!r}")
+
+    def _check_action(self, path: Path, raw: Any) -> None:
+        if not isinstance(raw, dict) or len(raw) != 1:
+            self.document.problem(path, "an action is one key with its parameters, e.g. 'scale_lr: {factor: 0.5}'")
+            return
+        [(kind, params)] = raw.items()
+        if kind not in ACTIONS:
+            hint = did_you_mean(kind, ACTIONS) or f" (there are {', '.join(ACTIONS)})"
+            self.document.problem((*path, kind), f"unknown action {kind!r}{hint}", at_key=True)
+            return
+        try:
+            self._actions[path] = PlannedAction(kind, ACTIONS[kind].model_validate({} if params is None else params))
+        except ValidationError as error:
+            for detail in error.errors():
+                where, message = (*path, kind, *detail["loc"]), message_of(detail, ACTIONS[kind])
+                self.document.problem(where, f"{kind}: {message}", at_key=detail["type"] == "extra_forbidden")
+
+    def _check_consequences(self, path: Path, rule: Mapping[str, Any]) -> None:
+        """What a rule promises to do next must be something it can do."""
+        otherwise = _at(rule, ("verify", "otherwise")) or "escalate"
+        kinds = [next(iter(a), "") for a in _list(rule.get("actions")) if isinstance(a, dict)]
+        verify = (*path, "verify")
+        if rule.get("escalate") and not rule.get("verify") and not rule.get("limit"):
+            self.document.problem(
+                (*path, "escalate"), "never reached: give the rule a 'verify' or a 'limit'", at_key=True
+            )
+        if not rule.get("verify"):
+            return
+        if not kinds:
+            self.document.problem(verify, "there is nothing to verify: the rule has no actions", at_key=True)
+        elif otherwise == "escalate" and not rule.get("escalate"):
+            self.document.problem(verify, "otherwise: escalate, but the rule has no 'escalate'", at_key=True)
+        elif otherwise == "revert" and not set(kinds) & set(_INVERTIBLE):
+            message = f"otherwise: revert, but none of its actions can be reverted (only {', '.join(_INVERTIBLE)})"
+            self.document.problem(verify, message, at_key=True)
+
+    # -- rules ---------------------------------------------------------------------------------------------
+
+    def _rule(self, path: Path, group: str, model: GuardModel) -> Rule:
+        when = self._clause(path, ("expr",), model.expr)
+        assert when is not None
+        verify = None
+        if model.verify is not None:
+            clause = cast("Clause", self._clause(path, ("verify", "expr"), model.verify.expr))
+            verify = Verify(clause, model.verify.within, model.verify.otherwise)
+        windows_only = bool(signals_of(when.node)) and not compared_bare(when.node)
+        return Rule(
+            group=group,
+            name=model.guard,
+            when=when,
+            for_=model.for_,
+            keep_firing_for=model.keep_firing_for,
+            resolve=self._clause(path, ("resolve_expr",), model.resolve_expr),
+            actions=self._planned((*path, "actions"), len(model.actions)),
+            cooldown=model.cooldown,
+            limit=model.limit,
+            settle=self.model.settle,
+            unless=self._clause(path, ("unless",), model.unless),
+            verify=verify,
+            escalate=self._planned((*path, "escalate"), len(model.escalate)),
+            mode=model.mode or self.model.mode,
+            rolling=windows_only if model.baseline is None else model.baseline == "rolling",
+            expires=model.expires.amount,
+            labels=model.labels,
+            annotations=model.annotations,
+        )
+
+    def _expectation(self, path: Path, group: str, model: ExpectModel) -> Expectation:
+        when = self._clause(path, ("expr",), model.expr)
+        assert when is not None
+        return Expectation(
+            group=group,
+            name=model.expect,
+            when=when,
+            within=model.within,
+            labels=model.labels,
+            annotations=model.annotations,
+        )
+
+    def _clause(self, path: Path, keys: tuple[str, ...], text: str | None) -> Clause | None:
+        return None if text is None else Clause(self._expressions[*path, *keys], " ".join(text.split()))
+
+    def _planned(self, path: Path, number: int) -> tuple[PlannedAction, ...]:
+        return tuple(self._actions[*path, i] for i in range(number))
+
+
+def _at(data: Any, keys: tuple[str, ...]) -> Any:
+    for key in keys:
+        data = data.get(key) if isinstance(data, dict) else None
+    return data
+
+
+def _list(data: Any) -> list[Any]:
+    return data if isinstance(data, list) else []
+
+
+def _untagged(path: Path) -> tuple[Path, str]:
+    """A path without the tag that tells which kind of rule it leads into, and that kind."""
+    if len(path) > 4 and path[0] == "groups" and path[2] == "rules" and path[4] in ("guard", "expect"):
+        return (*path[:4], *path[5:]), str(path[4])
+    return path, "guard"

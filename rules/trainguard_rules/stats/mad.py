@@ -1,0 +1,45 @@
+"""The median absolute deviation of a sliding window.
+
+The k samples nearest to the median m are neighbours in sorted order, of ranks low, ..., low + k - 1, and the
+largest of their deviations is at one of the ends. The range begins at the first ``low`` where sample ``low``
+is no farther from m than sample ``low + k`` is: a binary search. From one update to the next ``low`` hardly
+moves, so the search sets out from where it was, in strides that double, and halves what is left from there.
+"""
+
+from trainguard_rules.stats.median import Median
+
+
+class Mad(Median):
+    """Median of the distances of the last ``window`` samples from their median.
+
+    As it is: for normal samples, 1.4826 times this is the standard deviation.
+    """
+
+    def __init__(self, window: int) -> None:
+        super().__init__(window)
+        self._low = 1
+        self._lower, self._upper = self.ordered.finger(), self.ordered.finger()
+
+    def read(self, n: int) -> float:
+        m = super().read(n)
+        k = (n + 1) >> 1
+        least, most, stride = 1, n - k + 1, 1
+        low = min(self._low, most)
+        lower, upper = self._lower.pair, self._upper.pair
+        while True:
+            outer, inner = lower(low - 1)
+            last, beyond = upper(low + k - 1)
+            if m - inner > beyond - m and low < most:
+                least = low + 1
+                low += stride
+            elif m - outer <= last - m and low > least:
+                most = low - 1
+                low -= stride
+            else:
+                break
+            if not least <= low <= most:
+                low = (least + most) >> 1
+            stride *= 2
+        self._low = low
+        deviation = max(m - inner, last - m)
+        return deviation if n & 1 else deviation / 2 + min(m - outer, beyond - m) / 2

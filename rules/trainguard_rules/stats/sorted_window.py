@@ -1,0 +1,160 @@
+"""A sliding window in sorted order, and the statistics that read it by rank.
+
+A sorted list is quick to search, but each change moves half of it in memory, which outweighs all the rest
+from some thousand samples on. So the order is cut into blocks of at most `BLOCK` values, and a change moves
+part of one block. A block that outgrows `BLOCK` is cut in two, an empty one dropped, and when that has left
+many small ones, all are dealt anew. Below `BLOCK` samples there is one block: a plain list.
+
+Nobody counts what lies before each block, since that changes for many at once. A `Finger` counts it for the
+one block that it is at, and finds other ranks by walking from there; what a statistic asks for hardly moves.
+
+Why not ``sortedcontainers``: it counts anew after each change, O(w) and three times as slow at 128 samples.
+"""
+
+from abc import abstractmethod
+from bisect import bisect_left, insort
+from collections import deque
+from itertools import chain
+
+from trainguard_rules.stats.base import Reference, Snapshot
+
+BLOCK = 512
+INF = float("inf")
+
+
+class Finger:
+    """A place in a sorted window: ``before`` values lie in the blocks before number ``block``."""
+
+    __slots__ = ("_blocks", "before", "block")
+
+    def __init__(self, blocks: list[list[float]]) -> None:
+        self._blocks = blocks
+        self.block = self.before = 0
+
+    def pair(self, rank: int) -> tuple[float, float]:
+        """The values of this rank and of the next."""
+        block = self._blocks[self.block]
+        k = rank - self.before
+        if k < 0 or k >= len(block):
+            block = self._walk(rank)
+            k = rank - self.before
+        return block[k], block[k + 1] if k + 1 < len(block) else self._blocks[self.block + 1][0]
+
+    def _walk(self, rank: int) -> list[float]:
+        blocks, b, before = self._blocks, self.block, self.before
+        while rank < before:
+            b -= 1
+            before -= len(blocks[b])
+        while rank >= before + len(blocks[b]):
+            before += len(blocks[b])
+            b += 1
+        self.block, self.before = b, before
+        return blocks[b]
+
+
+class SortedWindow:
+    """A multiset of floats between two sentinels: rank 0 is minus infinity, then come the values from rank 1
+    on, then plus infinity. Equal values are interchangeable, so keep -0.0 out.
+    """
+
+    def __init__(self) -> None:
+        self._blocks: list[list[float]] = [[-INF, INF]]
+        self._lasts = [INF]
+        self._fingers: list[Finger] = []
+
+    def finger(self) -> Finger:
+        self._fingers.append(Finger(self._blocks))
+        return self._fingers[-1]
+
+    def fill(self, values: list[float]) -> None:
+        self._deal([-INF, *sorted(values), INF])
+
+    def add(self, x: float) -> None:
+        j = bisect_left(self._lasts, x)
+        insort(self._blocks[j], x)
+        for finger in self._fingers:
+            finger.before += j < finger.block
+        if len(self._blocks[j]) > BLOCK:
+            self._balance()
+
+    def replace(self, old: float, new: float) -> None:
+        """Take out ``old``, which is there, and put in ``new``."""
+        blocks, lasts = self._blocks, self._lasts
+        i = bisect_left(lasts, old)
+        block = blocks[i]
+        del block[bisect_left(block, old)]
+        j = bisect_left(lasts, new)
+        if i == j:
+            insort(block, new)
+            lasts[i] = block[-1]
+            return
+        gainer = blocks[j]
+        insort(gainer, new)
+        for finger in self._fingers:
+            b = finger.block
+            if i < b:
+                finger.before -= 1
+            if j < b:
+                finger.before += 1
+        if block and len(gainer) <= BLOCK:
+            lasts[i] = block[-1]  # that of the gainer is still its last
+        else:
+            self._balance()
+
+    def _balance(self) -> None:
+        """Cut blocks that are too long, drop empty ones."""
+        blocks: list[list[float]] = []
+        for block in self._blocks:
+            if len(block) > BLOCK:
+                half = len(block) // 2
+                blocks += block[:half], block[half:]
+            elif block:
+                blocks.append(block)
+        if len(blocks) > 4 + 4 * sum(map(len, blocks)) // BLOCK:
+            self._deal(list(chain.from_iterable(blocks)))
+        else:
+            self._place(blocks)
+
+    def _deal(self, ordered: list[float]) -> None:
+        size = BLOCK if len(ordered) <= BLOCK else BLOCK * 3 // 4
+        self._place([ordered[k : k + size] for k in range(0, len(ordered), size)])
+
+    def _place(self, blocks: list[list[float]]) -> None:
+        self._blocks[:] = blocks
+        self._lasts = [block[-1] for block in blocks]
+        for finger in self._fingers:
+            finger.block = finger.before = 0
+
+
+class RankStatistic(Reference):
+    """A statistic read from the ranks of the last ``window`` samples."""
+
+    def __init__(self, window: int) -> None:
+        super().__init__(window)
+        self.ordered = SortedWindow()
+
+    @abstractmethod
+    def read(self, n: int) -> float:
+        """The statistic of the ``n`` samples in the window, at least one."""
+
+    def update(self, x: float) -> None:
+        x += 0.0  # so that -0.0 is 0.0
+        samples = self.samples
+        if len(samples) == self.window:
+            self.ordered.replace(samples.popleft(), x)
+        else:
+            self.ordered.add(x)
+        samples.append(x)
+        n = len(samples)
+        if n >= self.warm:
+            self.value = self.read(n)
+
+    def snapshot(self) -> Snapshot:
+        return {"samples": list(self.samples), "held": self.held}
+
+    def restore(self, snapshot: Snapshot) -> None:
+        self.reset()
+        self.samples, self.held = deque(snapshot["samples"]), snapshot["held"]
+        self.ordered.fill(snapshot["samples"])
+        if len(self.samples) >= self.warm:
+            self.value = self.read(len(self.samples))
