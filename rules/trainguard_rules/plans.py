@@ -53,6 +53,8 @@ class Plan:
         names: dict[str, Any] = {}
         signals: set[str] = set()
         for watch in watches:
+            body += [line for program in watch.programs for line in program.noting(self._fresh)]
+        for watch in watches:
             me = f"r{watch.index}"
             learning, used = self._learning(watch, frozen=False)
             names.update(used, **{me: watch})

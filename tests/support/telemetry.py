@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable, Iterator, Mapping
 
-from trainguard_rules import Engine, RuleBook
+from trainguard_rules import Engine, Output, RuleBook
 from trainguard_wire import (
     Ack,
     CheckpointSaved,
@@ -55,13 +55,21 @@ def goodbye(step: int, generation: int = 0) -> Goodbye:
 class ScriptedTrainer:
     """An engine and a trainer that obeys it: feeds samples, carries out what comes back ``delay`` samples later.
 
-    A restore is answered with the newest checkpoint older than ``before_step``; other actions with "applied".
+    A restore is answered with the newest checkpoint older than ``before_step``; other actions with "applied", and
+    the values before and after that ``changes`` has for their kind.
     Everything fed is kept in ``telemetry``, everything journalled in ``journal``.
     """
 
-    def __init__(self, book: RuleBook, delay: int = 0, actions: Iterable[str] = ALL_ACTIONS) -> None:
+    def __init__(
+        self,
+        book: RuleBook,
+        delay: int = 0,
+        actions: Iterable[str] = ALL_ACTIONS,
+        changes: Mapping[str, tuple[float, float]] | None = None,
+    ) -> None:
         self.engine = Engine(book)
         self.delay = delay
+        self.changes = changes or {}
         self.generation = 0
         self.step = 0
         self.checkpoints: list[int] = []
@@ -73,7 +81,9 @@ class ScriptedTrainer:
 
     def feed(self, record: Telemetry) -> None:
         self.telemetry.append(record)
-        output = self.engine.feed(record)
+        self.take(self.engine.feed(record))
+
+    def take(self, output: Output) -> None:
         self.journal += output.journal
         for message in output.control:
             if isinstance(message, Intervention):
@@ -103,6 +113,7 @@ class ScriptedTrainer:
                 before = int(action.params["before_step"] or 0)
                 checkpoint = max((c for c in self.checkpoints if c < before), default=None)
                 self.generation += checkpoint is not None
+            before, after = self.changes.get(action.kind, (None, None))
             refused = action.kind == "restore_checkpoint" and checkpoint is None
             self.feed(
                 Ack(
@@ -112,6 +123,8 @@ class ScriptedTrainer:
                     action=action.id,
                     kind=action.kind,
                     status="refused" if refused else "applied",
+                    before=before,
+                    after=after,
                     checkpoint=checkpoint,
                 )
             )

@@ -54,10 +54,10 @@ class Program:
         """
         read, write = [], []
         for call, (statistic, slot) in self._writer.statistics.items():
-            if not signals_of(call) & fresh or not needed_by(call) <= set(known):
+            if not signals_of(call) & fresh or not needed_by(call) <= set(known) or call.function.argument == "signal":
                 continue
             x = f"{slot}_x"
-            read.append(f"{x} = {'0.0' if call.function.argument == 'signal' else self._writer.number(call.argument)}")
+            read.append(f"{x} = {self._writer.number(call.argument)}")
             condition = "" if getattr(statistic, "takes_nonfinite", False) else f"if {x} - {x} == 0.0: "
             if isinstance(statistic, Reference):
                 write.append(f"{condition}{slot}.{'hold' if frozen else 'update'}({x})")
@@ -65,9 +65,18 @@ class Program:
                 write.append(f"{condition}{slot}.update({x}, {CLOCK})")
         return [*read, *write]
 
+    def noting(self, fresh: frozenset[str]) -> list[str]:
+        """Code that notes which signals are fresh, for those whose age is asked. Runs before any evaluation."""
+        return [
+            f"{slot}.update(0.0, {CLOCK})"
+            for call, (_, slot) in self._writer.statistics.items()
+            if call.function.argument == "signal" and signals_of(call) & fresh
+        ]
+
     def learner(self, fresh: frozenset[str], known: Collection[str], *, frozen: bool) -> Learn:
-        """`learning` as a function."""
-        learn: Learn = self.function([*self.learning(fresh, known, frozen=frozen), "return"], known)
+        """`noting` and `learning` as a function."""
+        body = [*self.noting(fresh), *self.learning(fresh, known, frozen=frozen), "return"]
+        learn: Learn = self.function(body, known)
         return learn
 
     def capture(self, values: Values, step: int, epoch: float, time: float) -> None:

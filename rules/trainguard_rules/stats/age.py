@@ -1,18 +1,25 @@
 """How long ago a signal last spoke."""
 
-from trainguard_rules.stats.base import NAN, Snapshot, Tracker
+from trainguard_rules.stats.base import Snapshot, Tracker
 
 
 class Age(Tracker):
-    """Steps since the last sample, finite or not; NaN before the first. What the sample is does not matter."""
+    """Steps since the last sample, finite or not; before the first, steps since the run began.
+
+    Only the step is looked at. `start` tells where a run begins that does not begin at 0.
+    """
 
     takes_nonfinite = True
 
     def __init__(self) -> None:
-        self._step: int | None = None
+        self._step = 0
+
+    def start(self, step: int) -> None:
+        """The run begins (again) after ``step``."""
+        self._step = step
 
     def at(self, x: float, step: int, epoch: float, time: float) -> float:
-        return NAN if self._step is None else float(step - self._step)
+        return float(step - self._step)
 
     def update(self, x: float, step: int, epoch: float, time: float) -> None:
         self._step = step
@@ -24,4 +31,4 @@ class Age(Tracker):
         self._step = snapshot["step"]
 
     def reset(self) -> None:
-        self._step = None
+        self._step = 0
