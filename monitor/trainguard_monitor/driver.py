@@ -16,14 +16,15 @@ import os
 import socket
 import threading
 import time
+from collections import deque
 from collections.abc import Callable, Iterable
 
 from trainguard_monitor.journal import Chain, Numbered, last_chain, resume
 from trainguard_monitor.outbox import Outbox
 from trainguard_monitor.table import RunState, RunView
 from trainguard_monitor.tally import Tally
-from trainguard_rules import Engine, RuleBook
-from trainguard_wire import Control, Lease, Opened, RecordReader, RunDirectory, Telemetry, __version__
+from trainguard_rules import Engine, Output, RuleBook
+from trainguard_wire import Approval, Control, Lease, Opened, RecordReader, RunDirectory, Telemetry, __version__
 
 log = logging.getLogger(__name__)
 
@@ -87,13 +88,37 @@ class Driver:
         records = hold.telemetry.read()
         with self._lock:
             for record in records:
+                self._fold_approvals(hold)
                 self._fold(hold, record)
         if self._derived is not None:
             if not records:
+                self._fold_approvals(hold)
                 self._take_up(hold, self._derived)
         elif now >= self._write_again_at:
             self._deliver(hold, now)
         return bool(records)
+
+    def answer(self, intervention: str, *, approved: bool, by: str) -> bool:
+        """Take in a person's answer to a request of a rule in mode ``approve``; False while we can't.
+
+        It is journalled as an input of the fold, at the place in the telemetry where it came in, so that a
+        monitor that starts again takes it in at the same place.
+        """
+        hold = self._hold
+        if hold is None or self.is_catching_up:
+            return False
+        approval = Approval(
+            intervention=intervention,
+            approved=approved,
+            by=by,
+            time=self._clock(),
+            after_record=self._engine.records,
+        )
+        with self._lock:
+            hold.outbox.record([approval])
+            self._take_in(hold, approval)
+        self._flush(hold, self._engine.open_control())
+        return True
 
     def drain(self, now: float) -> None:
         """Fold to the present end of the telemetry and deliver. Raises as `poll` does."""
@@ -144,11 +169,24 @@ class Driver:
             return "held"
         return "ended" if self._tally.ended and not self.is_catching_up else "driven"
 
+    def _fold_approvals(self, hold: "_Hold") -> None:
+        """In catch-up: what people answered at this place in the telemetry."""
+        chain = hold.chain
+        if chain is None or self._derived is None or chain.rules_sha256 != self.book.sha256:
+            return
+        while hold.approvals and hold.approvals[0].after_record <= self._engine.records:
+            self._take_in(hold, hold.approvals.popleft())
+
     def _fold(self, hold: "_Hold", record: Telemetry) -> None:
-        output = self._engine.feed(record)
         self._tally.see(record)
+        self._follow(hold, self._engine.feed(record), self._engine.records)
+
+    def _take_in(self, hold: "_Hold", approval: Approval) -> None:
+        self._follow(hold, self._engine.feed(approval), self._engine.records + 1)
+
+    def _follow(self, hold: "_Hold", output: Output, number: int) -> None:
         if self._derived is not None:
-            self._derived.extend(Numbered(self._engine.records, derived) for derived in output.journal)
+            self._derived.extend(Numbered(number, derived) for derived in output.journal)
             return
         self._tally.note(output.journal)
         hold.outbox.record(output.journal)
@@ -205,6 +243,7 @@ class _Hold:
         self._identity = _identity(run.monitor_lock)
         self.outbox = Outbox(run)
         self.chain: Chain | None = last_chain(run)
+        self.approvals = deque(self.chain.approvals if self.chain else ())
         self.telemetry: RecordReader[Telemetry] = run.read_telemetry()
 
     @classmethod

@@ -15,6 +15,7 @@ from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
 from trainguard_wire import (
+    Approval,
     CodecError,
     Decision,
     Derived,
@@ -27,18 +28,22 @@ from trainguard_wire import (
 
 
 class Numbered(NamedTuple):
-    """A derived record, and the number of the telemetry record it follows from (the first is 1)."""
+    """A derived record, and the number of the telemetry record it follows from (the first is 1).
+
+    What follows from a person's answer counts to the telemetry record after it.
+    """
 
     number: int
     record: Derived
 
 
 class Chain(NamedTuple):
-    """The last chain of a journal, its derived records as the lines that were read."""
+    """The last chain of a journal: its derived records, as the lines that were read, and what people answered."""
 
     rules_sha256: str
     from_record: int
     lines: list[bytes]
+    approvals: tuple[Approval, ...] = ()
 
 
 class Resumption(NamedTuple):
@@ -71,6 +76,9 @@ def last_chain(run: RunDirectory) -> Chain | None:
         if isinstance(record, Opened):
             if chain is None or chain[:2] != (record.rules_sha256, record.from_record):
                 chain = Chain(record.rules_sha256, record.from_record, [])
+        elif isinstance(record, Approval):
+            if chain is not None:
+                chain = chain._replace(approvals=(*chain.approvals, record))
         elif chain is not None and chain.lines[-1:] != [line]:
             chain.lines.append(line)
     return chain

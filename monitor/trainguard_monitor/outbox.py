@@ -10,7 +10,7 @@ import logging
 from collections import deque
 from collections.abc import Iterable, Sequence
 
-from trainguard_wire import Control, Derived, Opened, RunDirectory
+from trainguard_wire import Approval, Control, Derived, Opened, RunDirectory
 
 log = logging.getLogger(__name__)
 
@@ -25,7 +25,7 @@ class Outbox:
         self._failing = False
         self._delivered = _ids_in(run)
         self._heading: Opened | None = None
-        self._unwritten: deque[Opened | Derived] = deque()
+        self._unwritten: deque[Opened | Approval | Derived] = deque()
         self._journal = run.write_journal()
         self._control = run.write_control()
 
@@ -45,7 +45,7 @@ class Outbox:
         """Write ``opened`` before the first record that is yet to come, if ever one comes."""
         self._heading = opened
 
-    def record(self, records: Sequence[Opened | Derived]) -> None:
+    def record(self, records: Sequence[Opened | Approval | Derived]) -> None:
         """Queue for the journal."""
         if records and self._heading is not None:
             self._unwritten.append(self._heading)

@@ -151,6 +151,24 @@ def test_bad_parameters_are_refused_by_name_and_value(
     assert monitor.series("lr_scale") == [1.0, 1.0]
 
 
+def test_recover_over_brings_the_learning_rate_back(run_dir: Path, monitor: Monitor) -> None:
+    """By equal ratios over so many steps; a lasting factor stays, and a resumed run goes on where it was."""
+    run = Run()
+    with Guard(run.model, run.optimizer, run_dir=run_dir, checkpoint_every=None) as guard:
+        monitor.ask(("scale_lr", {"factor": 0.5}), ("scale_lr", {"factor": 0.25, "recover_over": 4}))
+        run.train(guard, 3)
+        state = guard.state_dict()
+        run.train(guard, 4)
+        assert guard.state_dict()["lr"]["recoveries"] == []
+    halves = [0.25 ** (1 - k / 4) / 2 for k in range(4)]
+    assert monitor.series("lr_scale") == pytest.approx([1.0, *halves, 0.5, 0.5])
+    resumed = Run()
+    with Guard(resumed.model, resumed.optimizer, run_dir=run_dir.with_name("b"), checkpoint_every=None) as guard:
+        guard.load_state_dict(state)
+        resumed.train(guard)
+        assert guard.state_dict()["lr"]["recoveries"] == state["lr"]["recoveries"]
+
+
 def test_rewarm_in_steps_is_a_ceiling_that_rises_and_goes(run_dir: Path, monitor: Monitor) -> None:
     """From start_lr to base_lr in whole steps, never above the scheduler's own value times the factor."""
     run = Run()
@@ -159,7 +177,7 @@ def test_rewarm_in_steps_is_a_ceiling_that_rises_and_goes(run_dir: Path, monitor
         ramp = {"start_lr": 0.02, "base_lr": 0.22, "over": 4, "unit": "steps"}
         monitor.ask(("rewarm_lr", ramp))
         run.train(guard, 7)
-        assert guard.state_dict()["lr"] == {"scale": 1.0, "ceiling": None}
+        assert guard.state_dict()["lr"] == {"scale": 1.0, "ceiling": None, "recoveries": []}
     assert monitor.series("lr") == pytest.approx([0.1, 0.1, 0.02, 0.07, 0.1, 0.1, 0.1, 0.1])
     assert monitor.series("lr_scale") == pytest.approx([1, 1, 0.2, 0.7, 1, 1, 1, 1])
     ack = monitor.last_ack()

@@ -38,6 +38,20 @@ class Ceiling:
         return self.start_lr + (self.base_lr - self.start_lr) * progress / self.over
 
 
+@dataclass(frozen=True)
+class Recovery:
+    """A factor that gives itself up, by equal ratios, over ``over`` steps since ``since`` were done."""
+
+    factor: float
+    over: int
+    since: int
+
+    def remaining(self, steps_done: int) -> float | None:
+        """The factor now; None once nothing is left of it."""
+        progress = max(0, steps_done - self.since) / self.over
+        return None if progress >= 1.0 else float(self.factor ** (1.0 - progress))
+
+
 class LearningRate:
     """The learning rates of an optimizer's groups under a factor ``scale`` and an optional ``ceiling``."""
 
@@ -45,9 +59,28 @@ class LearningRate:
         self._optimizer = optimizer
         self.scale = 1.0
         self.ceiling: Ceiling | None = None
+        self._recoveries: list[Recovery] = []
         self._seen: float | Tensor | None = None
         self._seen_scale = 1.0
         self._originals: list[tuple[dict[str, Any], float | Tensor]] = []
+
+    def scale_at(self, steps_done: int) -> float:
+        """The factor for the step after ``steps_done``: what lasts, and what is left of what recovers."""
+        scale, going = self.scale, []
+        for recovery in self._recoveries:
+            remaining = recovery.remaining(steps_done)
+            if remaining is not None:
+                scale *= remaining
+                going.append(recovery)
+        self._recoveries = going
+        return scale
+
+    def multiply(self, factor: float, steps_done: int, recover_over: int | None = None) -> None:
+        """From the next step on; for good, or coming back over so many steps."""
+        if recover_over is None:
+            self.scale *= factor
+        else:
+            self._recoveries.append(Recovery(factor, recover_over, steps_done))
 
     @property
     def exists(self) -> bool:
@@ -79,11 +112,12 @@ class LearningRate:
         if not self.exists:
             return
         limit = self._current_limit(steps_done, epoch)
-        if self.scale != 1.0 or limit is not None:
+        scale = self.scale_at(steps_done) if self._recoveries else self.scale
+        if scale != 1.0 or limit is not None:
             base = self.base if limit is not None else 0.0
-            self._write(limit)
+            self._write(scale, limit)
             self._look()
-            self._seen_scale = self.latest / base if base else self.scale
+            self._seen_scale = self.latest / base if base else scale
         else:
             self._look()
             self._seen_scale = 1.0
@@ -99,11 +133,16 @@ class LearningRate:
                 group["lr"] = original
 
     def state_dict(self) -> dict[str, Any]:
-        return {"scale": self.scale, "ceiling": asdict(self.ceiling) if self.ceiling else None}
+        return {
+            "scale": self.scale,
+            "ceiling": asdict(self.ceiling) if self.ceiling else None,
+            "recoveries": [asdict(recovery) for recovery in self._recoveries],
+        }
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         ceiling = state["ceiling"]
         self.scale, self.ceiling = float(state["scale"]), Ceiling(**ceiling) if ceiling else None
+        self._recoveries = [Recovery(**recovery) for recovery in state.get("recoveries", ())]
 
     def _current_limit(self, steps_done: int, epoch: int | None) -> float | None:
         if self.ceiling is None:
@@ -113,23 +152,23 @@ class LearningRate:
             self.ceiling = None
         return limit
 
-    def _write(self, limit: float | None) -> None:
+    def _write(self, scale: float, limit: float | None) -> None:
         written: set[int] = set()
         for group in self._optimizer.param_groups:
             lr = group["lr"]
             if isinstance(lr, Tensor):
                 if id(lr) not in written:  # groups may share one tensor
-                    self._write_tensor(group, lr, limit)
+                    self._write_tensor(group, lr, scale, limit)
                     written.add(id(lr))
                 continue
             self._originals.append((group, lr))
-            scaled = lr * self.scale
+            scaled = lr * scale
             group["lr"] = scaled if limit is None else min(scaled, limit)
 
-    def _write_tensor(self, group: dict[str, Any], lr: Tensor, limit: float | None) -> None:
+    def _write_tensor(self, group: dict[str, Any], lr: Tensor, scale: float, limit: float | None) -> None:
         with torch.no_grad():
             self._originals.append((group, lr.clone()))
-            lr.mul_(self.scale)
+            lr.mul_(scale)
             if limit is not None:
                 lr.clamp_(max=limit)
 

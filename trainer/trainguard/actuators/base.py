@@ -65,11 +65,12 @@ class Params:
             return None
         return self.number(name)
 
-    def step_or_none(self, name: str) -> int | None:
+    def whole_or_none(self, name: str, *, at_least: int) -> int | None:
+        """Like `whole`, or None where it is absent or null."""
         if self._values.get(name) is None:
             self._values.pop(name, None)
             return None
-        return self.whole(name, at_least=0)
+        return self.whole(name, at_least=at_least)
 
     def whole(self, name: str, *, at_least: int) -> int:
         """A whole number; JSON may have made it a float."""

@@ -33,7 +33,7 @@ class RestoreCheckpoint:
 
     def act(self, params: Params, at: Progress) -> Done:
         params.choice("which", "last_good", default="last_good")
-        before_step = params.step_or_none("before_step")
+        before_step = params.whole_or_none("before_step", at_least=0)
         params.end()
         restored = self._checkpointer.restore(before_step)
         if restored is None:

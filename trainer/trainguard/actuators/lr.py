@@ -10,9 +10,10 @@ from trainguard.progress import Progress
 
 
 class ScaleLr:
-    """``scale_lr {factor, min=0.0, max=None}``: multiply the learning rate of all groups from the next step on.
+    """``scale_lr {factor, min=0.0, max=None, recover_over=None}``: multiply the learning rate of all groups.
 
-    ``min`` and ``max`` bound the learning rate in effect in the first group, at the moment of the action.
+    From the next step on, for good; with ``recover_over``, coming back by equal ratios over so many steps. ``min``
+    and ``max`` bound the learning rate in effect in the first group, at the moment of the action.
     """
 
     kind = "scale_lr"
@@ -21,17 +22,18 @@ class ScaleLr:
         self._learning_rate = learning_rate
 
     def act(self, params: Params, at: Progress) -> Pending:
+        recover_over = params.whole_or_none("recover_over", at_least=1)
         scaling = Scaling.parse(params)
         rate = self._learning_rate
-        now = rate.base * rate.scale
+        now = rate.base * rate.scale_at(at.step)
         if now == 0.0 and scaling.low == 0.0:  # a warm-up that starts from zero: scale what comes
-            rate.scale *= scaling.factor
+            rate.multiply(scaling.factor, at.step, recover_over)
             return _seen_next_step(rate)
         target = scaling.apply(now)
         if target == now and scaling.factor != 1.0:
             raise Refused(f"the learning rate is {now:g} and the action's bound is {scaling.describe_bound()}")
         bounded = target != now * scaling.factor
-        rate.scale *= target / now if bounded else scaling.factor
+        rate.multiply(target / now if bounded else scaling.factor, at.step, recover_over)
         return _seen_next_step(rate)
 
 
