@@ -43,9 +43,14 @@ class Decisions:
         self._settled_at: Moment | None = None
 
     @property
-    def pending(self) -> bool:
-        """Whether anything is in flight."""
+    def in_flight(self) -> bool:
+        """Whether an intervention is under way."""
         return bool(self.interventions.flight)
+
+    @property
+    def waiting(self) -> bool:
+        """Whether anything may expire: an intervention under way, or a request before a person."""
+        return bool(self.interventions.flight or self._requests)
 
     def decide(self, watch: Watch, values: Values, generation: int, now: Moment, output: Output) -> None:
         """Answer a rule that fires on this sample and has actions."""
@@ -140,10 +145,6 @@ class Decisions:
     def restart(self) -> None:
         """A new trainer process: nothing has happened yet."""
         self.bar, self._settled_at = RestoreBar(), None
-
-    @property
-    def waits_for_approval(self) -> bool:
-        return bool(self._requests)
 
     def _escalate(self, watch: Watch, values: Values, generation: int, now: Moment, output: Output, why: str) -> None:
         watch.escalated = True

@@ -11,7 +11,7 @@ until the trainer has acknowledged it or it has expired (`interventions`), and o
 """
 
 from collections import Counter
-from typing import assert_never
+from collections.abc import Mapping
 
 from trainguard_rules.checkpoints import CheckpointBook
 from trainguard_rules.decisions import Decisions
@@ -23,7 +23,10 @@ from trainguard_rules.rulebook import RuleBook
 from trainguard_rules.watch import RuleStatus, Watch
 from trainguard_wire.control import Control
 from trainguard_wire.journal import AlertState, Approval, Promoted, Transition
-from trainguard_wire.telemetry import Ack, CheckpointSaved, Goodbye, Heartbeat, Hello, Record, Sample, Telemetry
+from trainguard_wire.telemetry import Ack, CheckpointSaved, Goodbye, Hello, Record, Sample, Telemetry
+
+NAN = float("nan")
+QUIET = Output([], [])  # what nearly every record gives: one for all
 
 
 class Engine:
@@ -45,19 +48,27 @@ class Engine:
         self._decisions = Decisions(self._watches)
         self._checkpoints = CheckpointBook(book.good_after)
         self._active: set[Watch] = set()
-        self._now: Moment | None = None
+        self._sampled: Sample | None = None
+        self._waiting = False
+        self._output = Output([], [])
 
     def feed(self, record: Telemetry | Approval) -> Output:
         """Fold in one record of telemetry, or a person's answer. Never raises on any valid record."""
-        output = Output([], [])
-        if isinstance(record, Approval):
-            if self._now is not None:
-                self._decisions.approve(record, self.last, self.generation, self._now, output)
-            return output
-        self.records += 1
+        output = self._output
+        if type(record) is Sample:
+            self.records += 1
+            self._sample(record, output)
+        else:
+            self._other(record, output)
+        if not (output.journal or output.control):
+            return QUIET
+        self._output = Output([], [])
+        return output
+
+    def _other(self, record: Telemetry | Approval, output: Output) -> None:
         match record:
-            case Sample():
-                self._sample(record, output)
+            case Approval():
+                self._decisions.approve(record, self.last, self.generation, self._now, output)
             case Ack():
                 self._ack(record, output)
             case CheckpointSaved():
@@ -66,58 +77,81 @@ class Engine:
                 self._hello(record, output)
             case Goodbye():
                 self._goodbye(record, output)
-            case Heartbeat():
-                pass
-            case _:
-                assert_never(record)
-        return output
+        self.records += not isinstance(record, Approval)
+        self._waiting = self._decisions.waiting
 
     @property
     def busy(self) -> bool:
         """Whether a rule is pending or firing, or an intervention is in flight."""
-        return bool(self._active or self._decisions.pending)
+        return bool(self._active or self._decisions.in_flight)
 
     def open_control(self) -> list[Control]:
         """What the trainer should have been told and has not answered: due again after a monitor's restart."""
         return [*self._checkpoints.promotions, *self._decisions.interventions.flight.interventions]
 
     def status(self) -> list[RuleStatus]:
-        return [watch.status(self.last, self._now, self._plans.evaluations(watch)) for watch in self._watches]
+        now = None if self._sampled is None else self._now
+        return [watch.status(self.last, now, self._plans.evaluations(watch)) for watch in self._watches]
 
     # -- samples -------------------------------------------------------------------------------------------
 
     def _sample(self, sample: Sample, output: Output) -> None:
-        if sample.generation != self.generation:
-            if sample.generation < self.generation:
-                self.late += 1
-                return
-            self._new_generation(sample, None, "the run went on in a new generation", output)
+        # The way of most samples of most runs: nothing here may cost more than it must.
+        if sample.generation != self.generation and not self._take_up(sample, output):
+            return
         values = sample.values
         if sample.nonfinite:
             values = sample.all_values()
             self.nonfinite.update(sample.nonfinite.keys())
-        last, known = self.last, len(self.last)
-        last.update(values)
-        if len(last) > known:  # rules that waited for a signal may come in
-            self._plans.clear()
-        epoch = float("nan") if sample.epoch is None else sample.epoch
-        self._now = now = Moment(sample.step, sample.epoch, sample.time)
-        if self._decisions.pending or self._decisions.waits_for_approval:
-            self._decisions.expire(sample, output)
-        plan = self._plans.of(tuple(values), last)
+        plan = self._plans.last
+        if plan is None or plan.signals != list(values):
+            plan = self._find_plan(values)
+        self.last = last = values if plan.is_complete else {**self.last, **values}
+        self._sampled = sample
+        if self._waiting:
+            self._expire(sample, output)
         plan.runs += 1
         loud: list[Watch] = []
+        epoch = NAN if sample.epoch is None else sample.epoch
         plan.run(last, sample.step, epoch, sample.time, loud)
         if loud:
-            self._attend(loud, plan, now, epoch, output)
-        for vigil in self._vigils:
-            if reached := vigil.look(sample, last, now):
-                output.journal.append(reached)
-        self._judge_health(sample, output)
+            self._attend(loud, plan, epoch, output)
+        if self._vigils:
+            self._keep_vigil(sample, output)
+        if self._active or self._checkpoints.candidates:
+            self._judge_health(sample, output)
 
-    def _attend(self, loud: list[Watch], plan: Plan, now: Moment, epoch: float, output: Output) -> None:
+    def _take_up(self, sample: Sample, output: Output) -> bool:
+        """A sample of another generation: of an older one it speaks of weights that are gone."""
+        if sample.generation < self.generation:
+            self.late += 1
+            return False
+        self._new_generation(sample, None, "the run went on in a new generation", output)
+        return True
+
+    def _find_plan(self, values: Mapping[str, float]) -> Plan:
+        if not values.keys() <= self.last.keys():  # rules that waited for a signal may come in
+            self._plans.clear()
+        return self._plans.of(tuple(values), self.last.keys() | values.keys())
+
+    def _expire(self, sample: Sample, output: Output) -> None:
+        self._decisions.expire(sample, output)
+        self._waiting = self._decisions.waiting
+
+    def _keep_vigil(self, sample: Sample, output: Output) -> None:
+        for vigil in self._vigils:
+            if reached := vigil.look(sample, self.last, self._now):
+                output.journal.append(reached)
+
+    @property
+    def _now(self) -> Moment:
+        """Where the last sample stood."""
+        sample = self._sampled
+        return Moment(0, None, 0.0) if sample is None else Moment(sample.step, sample.epoch, sample.time)
+
+    def _attend(self, loud: list[Watch], plan: Plan, epoch: float, output: Output) -> None:
         """The rules that are not quiet: advance them, let those that fire decide, look after those on trial."""
-        firing = []
+        firing, now = [], self._now
         for watch in loud:
             if watch in plan.judged and self._advance(watch, now, output):
                 firing.append(watch)
@@ -130,6 +164,7 @@ class Engine:
                 self._decisions.judge(watch, self.last, self.generation, now, output)
         for watch in sorted(firing, key=lambda watch: -watch.rule.rank):
             self._decisions.decide(watch, self.last, self.generation, now, output)
+        self._waiting = self._decisions.waiting
 
     def _advance(self, watch: Watch, now: Moment, output: Output) -> bool:
         """Move a rule's state; true if it fires on this sample and has actions."""
@@ -158,7 +193,7 @@ class Engine:
     # -- what the trainer reports --------------------------------------------------------------------------
 
     def _ack(self, ack: Ack, output: Output) -> None:
-        self._decisions.acknowledge(ack, self._now and self._now.epoch, output)
+        self._decisions.acknowledge(ack, self._now.epoch, output)
         if ack.kind == "restore_checkpoint" and ack.status == "applied" and ack.generation > self.generation:
             self._new_generation(ack, ack.checkpoint, f"restored the checkpoint of step {ack.checkpoint}", output)
         for watch in self._watches:
@@ -192,7 +227,7 @@ class Engine:
         self._decisions.offered = frozenset(hello.actions)
         self._decisions.restart()
         self.generation = hello.generation
-        self.last.clear()
+        self.last = {}
         self._plans.clear()
         self._checkpoints.clear()
         for watch in self._watches:
@@ -204,7 +239,7 @@ class Engine:
     def _goodbye(self, goodbye: Goodbye, output: Output) -> None:
         self._decisions.lose(goodbye, "the training ended", output)
         for vigil in self._vigils:
-            if reached := vigil.end(goodbye, self.last, self._now):
+            if self._sampled is not None and (reached := vigil.end(goodbye, self.last, self._now)):
                 output.journal.append(reached)
 
     # -- health --------------------------------------------------------------------------------------------
@@ -213,10 +248,7 @@ class Engine:
         return not any(watch.rule.judges_health for watch in self._active)
 
     def _judge_health(self, sample: Sample, output: Output) -> None:
-        healthy = not self._active or self._healthy()
-        if healthy and not self._checkpoints.candidates:
-            return
-        for promotion in self._checkpoints.judge(sample.step, self.generation, healthy=healthy):
+        for promotion in self._checkpoints.judge(sample.step, self.generation, healthy=self._healthy()):
             self._decisions.bar.promoted(promotion.checkpoint)
             output.control.append(promotion)
             output.journal.append(

@@ -37,9 +37,9 @@ class Vigil:
             return self._report(sample, values, now, met=False, reason=f"not within {within}{self._unseen(values)}")
         return None
 
-    def end(self, goodbye: Goodbye, values: dict[str, float], now: Moment | None) -> Reached | None:
+    def end(self, goodbye: Goodbye, values: dict[str, float], now: Moment) -> Reached | None:
         """The run is over."""
-        if self._done or now is None:
+        if self._done:
             return None
         reason = f"the run ended before its {self.expectation.within} were over{self._unseen(values)}"
         return self._report(goodbye, values, now, met=False, reason=reason)

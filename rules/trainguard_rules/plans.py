@@ -6,7 +6,7 @@ the condition does not hold) feeds its statistics at once. What is not quiet it 
 deal with at leisure.
 """
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable
 from typing import Any
 
 from trainguard_rules.expr.compile import Learn, Values, make_function
@@ -20,12 +20,16 @@ Run = Callable[[Values, int, float, float, list[Watch]], None]
 class Plan:
     """What to do with a sample of these ``fresh`` signals, once all of ``known`` have been seen.
 
-    ``run`` appends the watches that are not quiet to the list it is given. ``judged`` are the rules whose own
-    expression is to be evaluated; the others only learn, for the sake of their other expressions.
+    ``is_complete`` says that there is no other signal to remember the last value of. ``run`` appends the watches
+    that are not quiet to the list it is given. ``judged`` are the rules whose own expression is to be evaluated;
+    the others only learn, for the sake of their other expressions.
     """
 
-    def __init__(self, watches: Iterable[Watch], fresh: frozenset[str], known: frozenset[str]) -> None:
+    def __init__(self, watches: Iterable[Watch], signals: tuple[str, ...], known: frozenset[str]) -> None:
         self.runs = 0
+        self.signals = list(signals)
+        fresh = frozenset(signals)
+        self.is_complete = known <= fresh
         self._fresh, self._known = fresh, known
         concerned = [w for w in watches if w.when.needed <= known and (w.signals & fresh or w.wants_every_sample)]
         self.judged = {w for w in concerned if w.when.signals & fresh or w.when.wants_every_sample}
@@ -73,18 +77,20 @@ class Plan:
 
 
 class Plans:
-    """The plans of an engine, made when first needed."""
+    """The plans of an engine, made when first needed. ``last`` is the one asked for last."""
 
     def __init__(self, watches: list[Watch]) -> None:
         self._watches = watches
+        self.last: Plan | None = None
         self._plans: dict[tuple[str, ...], Plan] = {}
 
-    def of(self, signals: tuple[str, ...], known: Mapping[str, float]) -> Plan:
+    def of(self, signals: tuple[str, ...], known: Iterable[str]) -> Plan:
         plan = self._plans.get(signals)
         if plan is None:
             if len(self._plans) >= MOST_PLANS:
                 self.clear()
-            plan = self._plans[signals] = Plan(self._watches, frozenset(signals), frozenset(known))
+            plan = self._plans[signals] = Plan(self._watches, signals, frozenset(known))
+        self.last = plan
         return plan
 
     def evaluations(self, watch: Watch) -> int:
@@ -96,3 +102,4 @@ class Plans:
             for watch in plan.judged:
                 watch.evaluations += plan.runs
         self._plans.clear()
+        self.last = None
