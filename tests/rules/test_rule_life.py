@@ -6,7 +6,7 @@ import pytest
 
 from tests.support.telemetry import ScriptedTrainer
 from trainguard_rules import RuleFileError, load_text
-from trainguard_wire import Approval, Decision, Reached, Verification
+from trainguard_wire import Decision, Reached, Verification
 
 
 def book(body, top="settle: 0 steps", name="G"):
@@ -207,32 +207,25 @@ def test_promises_that_cannot_be_kept_are_refused(body, complaint):
 ASKING = "expr: loss > 10\nactions: [{scale_lr: {factor: 0.5}}]\nmode: approve\nexpires: 3 steps\ncooldown: 4 steps"
 
 
-def answer(trainer, request, approved):
-    output = trainer.engine.feed(
-        Approval(intervention=request, approved=approved, by="ada", time=0.0, after_record=trainer.engine.records)
-    )
-    trainer.take(output)
-
-
 def test_an_approved_request_becomes_an_intervention():
     """Nothing is told to the trainer before; the journal says who."""
     trainer = ScriptedTrainer(book(ASKING), delay=10**6).run("loss", [12.0, 12.0])
     assert trainer.interventions == []
     assert trainer.verdicts() == [(1, "await_approval")]
-    answer(trainer, "nonsense", approved=True)
-    answer(trainer, "G.0.1", approved=True)
+    trainer.answer("nonsense", approved=True)
+    trainer.answer("G.0.1", approved=True)
     assert trainer.verdicts() == [(1, "await_approval"), (2, "act")]
     assert list(trainer.of(Decision))[-1].reason == "approved by ada"
     [intervention] = trainer.interventions
     assert (intervention.step, intervention.expires_step) == (2, 5)
-    answer(trainer, "G.0.1", approved=True)
+    trainer.answer("G.0.1", approved=True)
     assert len(trainer.interventions) == 1, "an answer counts once"
 
 
 def test_a_denied_request_rests_for_its_cooldown():
     """Then the rule asks again, if it still fires."""
     trainer = ScriptedTrainer(book(ASKING)).run("loss", [12.0])
-    answer(trainer, "G.0.1", approved=False)
+    trainer.answer("G.0.1", approved=False)
     trainer.run("loss", [12.0] * 5)
     assert trainer.outcomes() == [("G.0.1.0", "expired")]
     assert trainer.verdicts() == [(1, "await_approval"), (2, "hold_cooldown"), (5, "await_approval")]
@@ -243,7 +236,7 @@ def test_a_request_nobody_answers_expires():
     trainer = ScriptedTrainer(book(ASKING)).run("loss", [12.0] * 6 + [1.0] * 2)
     assert trainer.verdicts() == [(1, "await_approval"), (5, "await_approval")]
     assert trainer.outcomes() == [("G.0.1.0", "expired"), ("G.0.5.0", "expired")]
-    answer(trainer, "G.0.5", approved=True)
+    trainer.answer("G.0.5", approved=True)
     assert trainer.interventions == []
 
 

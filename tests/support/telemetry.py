@@ -5,6 +5,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from trainguard_rules import Engine, Output, RuleBook
 from trainguard_wire import (
     Ack,
+    Approval,
     CheckpointSaved,
     Decision,
     Goodbye,
@@ -57,7 +58,7 @@ class ScriptedTrainer:
 
     A restore is answered with the newest checkpoint older than ``before_step``; other actions with "applied", and
     the values before and after that ``changes`` has for their kind.
-    Everything fed is kept in ``telemetry``, everything journalled in ``journal``.
+    Everything fed, approvals among it, is kept in ``telemetry``, everything journalled in ``journal``.
     """
 
     def __init__(
@@ -73,7 +74,7 @@ class ScriptedTrainer:
         self.generation = 0
         self.step = 0
         self.checkpoints: list[int] = []
-        self.telemetry: list[Telemetry] = []
+        self.telemetry: list[Telemetry | Approval] = []
         self.journal: list[object] = []
         self.interventions: list[Intervention] = []
         self._due: list[tuple[int, Intervention]] = []
@@ -89,6 +90,14 @@ class ScriptedTrainer:
             if isinstance(message, Intervention):
                 self.interventions.append(message)
                 self._due.append((self.step + self.delay, message))
+
+    def answer(self, request: str, *, approved: bool) -> None:
+        """A person's answer to a rule in mode approve, here and now."""
+        approval = Approval(
+            intervention=request, approved=approved, by="ada", time=0.0, after_record=self.engine.records
+        )
+        self.telemetry.append(approval)
+        self.take(self.engine.feed(approval))
 
     def checkpoint(self) -> None:
         self.checkpoints.append(self.step)
