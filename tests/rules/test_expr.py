@@ -109,6 +109,19 @@ def test_frozen_references_learn_nothing_while_trackers_go_on():
     assert feed("loss > 3 * prev(loss)", [1.0, 9.0, 9.0], frozen=(1, 2)) == [None, True, False]
 
 
+def test_a_mean_beside_its_standard_deviation_costs_nothing():
+    """One window serves both, and gives what two would."""
+    together, alone = program("mean(loss, 6) > std(loss, 6)"), program("mean(loss, 6) > 0")
+    assert len(together.statistics) == 1
+    fresh = frozenset({"loss"})
+    learners = [p.learner(fresh, fresh, frozen=False) for p in (together, alone)]
+    for i in range(40):
+        for learn in learners:
+            learn({"loss": 1e6 + math.sin(i)}, i, NAN, 0.0)
+        means = [p.value({"loss": 0.0}, i, NAN, 0.0) for p in (together, alone)]
+        assert means[0] == pytest.approx(means[1], rel=1e-15, nan_ok=True)
+
+
 def test_a_statistic_used_twice_is_kept_once():
     """Equal calls share one window."""
     assert len(program("loss > median(loss, 9) and loss > 2 * median(loss, 9)").statistics) == 1

@@ -33,7 +33,7 @@ class Program:
         self.needed = needed_by(node)
         self.wants_every_sample = not self.signals or asks_for_age(node)
         self.has_reference_only = bool(self.signals) and not compared_bare(node)
-        self._writer = Writer(prefix)
+        self._writer = Writer(node, prefix)
         self.condition = self._writer.truth(node) if nodes.is_truth(node) else self._writer.number(node)
         leading = self._writer.number(_leading_number(node))
         self.statistics: tuple[Reference | Tracker, ...] = tuple(s for s, _ in self._writer.statistics.values())

@@ -26,9 +26,11 @@ class Writer:
 
     What the code refers to besides is in ``names``; every name begins with ``prefix``, so that the code of
     several writers can stand in one function. ``statistics`` are made on the way, equal calls sharing one.
+    ``node`` is the whole of which expressions will be written.
     """
 
-    def __init__(self, prefix: str = "") -> None:
+    def __init__(self, node: Node, prefix: str = "") -> None:
+        self._calls = {n for n in nodes.walk(node) if isinstance(n, Call)}
         self.names: dict[str, Any] = {}
         self.statistics: dict[Call, tuple[Reference | Tracker, str]] = {}
         self._prefix = prefix
@@ -103,6 +105,10 @@ class Writer:
         if function.pure is not None:
             self.names[f"f_{function.name}"] = function.pure
             return f"f_{function.name}({self.number(node.argument)})"
+        if function.name == "mean":
+            with_mean = Call(functions.FUNCTIONS["std"], node.argument, node.settings)
+            if with_mean in self._calls:  # a standard deviation of the same window has its mean
+                return f"{self._statistic(with_mean)}.mean"
         slot = self._statistic(node)
         if function.is_reference:
             return f"{slot}.value"

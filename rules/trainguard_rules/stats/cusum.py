@@ -4,6 +4,8 @@ import sys
 
 from trainguard_rules.stats.base import Snapshot, Tracker
 
+LARGEST = sys.float_info.max
+
 
 class Cusum(Tracker):
     """Page's one-sided sum S = max(0, S + x - slack), from 0, the current sample included.
@@ -23,7 +25,8 @@ class Cusum(Tracker):
         return 0.0 if total < 0 else total
 
     def update(self, x: float, step: int, epoch: float, time: float) -> None:
-        self._sum = min(max(0.0, self._sum + x - self.slack), sys.float_info.max)
+        total = self._sum + x - self.slack
+        self._sum = 0.0 if total < 0 else total if total < LARGEST else LARGEST
 
     def snapshot(self) -> Snapshot:
         return {"sum": self._sum}

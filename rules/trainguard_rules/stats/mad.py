@@ -41,5 +41,9 @@ class Mad(Median):
                 low = (least + most) >> 1
             stride *= 2
         self._low = low
-        deviation = max(m - inner, last - m)
-        return deviation if n & 1 else deviation / 2 + min(m - outer, beyond - m) / 2
+        left, right = m - inner, last - m
+        deviation = left if left > right else right
+        if n & 1:
+            return deviation
+        left, right = m - outer, beyond - m
+        return deviation / 2 + (left if left < right else right) / 2

@@ -8,7 +8,8 @@ many small ones, all are dealt anew. Below `BLOCK` samples there is one block: a
 Nobody counts what lies before each block, since that changes for many at once. A `Finger` counts it for the
 one block that it is at, and finds other ranks by walking from there; what a statistic asks for hardly moves.
 
-Why not ``sortedcontainers``: it counts anew after each change, O(w) and three times as slow at 128 samples.
+``sortedcontainers`` does all this in general. A median by it took about 1.8 times as long at 128 samples and
+2.3 times at 10,000 (medians of 11 paired rounds on a busy machine, which scattered widely).
 """
 
 from abc import abstractmethod
@@ -18,7 +19,7 @@ from itertools import chain
 
 from trainguard_rules.stats.base import Reference, Snapshot
 
-BLOCK = 512
+BLOCK = 256
 INF = float("inf")
 
 
@@ -80,6 +81,11 @@ class SortedWindow:
     def replace(self, old: float, new: float) -> None:
         """Take out ``old``, which is there, and put in ``new``."""
         blocks, lasts = self._blocks, self._lasts
+        if len(blocks) == 1:  # its last value is the sentinel, and no finger has to move
+            block = blocks[0]
+            del block[bisect_left(block, old)]
+            insort(block, new)
+            return
         i = bisect_left(lasts, old)
         block = blocks[i]
         del block[bisect_left(block, old)]

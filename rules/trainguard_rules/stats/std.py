@@ -17,11 +17,15 @@ from trainguard_rules.stats.base import Reference, Snapshot
 
 
 class Std(Reference):
-    """Sample standard deviation (n - 1) of the last ``window`` samples; NaN of fewer than two."""
+    """Sample standard deviation (n - 1) of the last ``window`` samples; NaN of fewer than two.
+
+    Their mean comes with it, as ``mean``.
+    """
 
     def __init__(self, window: int) -> None:
         super().__init__(window)
         self.warm = max(self.warm, 2)
+        self.mean = float("nan")
         self._anchor = 0.0
         self._means: list[float] = []  # of the front: of its newest sample, its newest two, ...
         self._squares: list[float] = []
@@ -51,10 +55,12 @@ class Std(Reference):
             self.value = self._read(n)
 
     def _read(self, n: int) -> float:
-        square = self._square
+        square, mean = self._square, self._mean
         if means := self._means:
-            front, d = len(means), self._mean - means[-1]
+            front, d = len(means), mean - means[-1]
             square += self._squares[-1] + d * d * (front * (n - front) / n)
+            mean -= d * front / n
+        self.mean = self._anchor + mean
         return sqrt(square / (n - 1)) if n > 1 else float("nan")
 
     def _flip(self, samples: Iterable[float], anchor: float) -> None:

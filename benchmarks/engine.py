@@ -1,0 +1,151 @@
+"""What a sample costs the engine. Run: python benchmarks/engine.py [--long]
+
+Twenty rules over sixteen signals, windows of 128, policy and states included, against the same conditions with
+their windows recomputed by numpy for every sample; windows of 10,000 against windows of 100; and memory over a
+long run. Ratios are measured side by side in one process, in alternating rounds; medians are printed.
+"""
+
+import argparse
+import operator
+import random
+import statistics
+import time
+from collections import deque
+from collections.abc import Callable, Iterator
+
+import numpy as np
+import psutil
+
+from trainguard_rules import Engine, RuleBook, load_text
+from trainguard_wire import Hello, Sample, sample_of
+
+SIGNALS = [f"s{i}" for i in range(16)]
+CONDITIONS = [
+    "{x} > 10",
+    "not isfinite({x})",
+    "{x} > 4 * mean({x}, W)",
+    "{x} > 3 * median({x}, W)",
+    "{x} > 2 * prev({x}) + 3",
+    "zscore({x}, W) > 12",
+    "{x} > 3 * ewma({x}, W)",
+    "{x} > 3 * max({x}, W)",
+    "abs({x} - mean({x}, W)) > 5 * abs(mean({x}, W))",
+    "0.01 > {x}",
+]
+ROUNDS = 5
+
+
+def conditions() -> list[tuple[str, str]]:
+    """Twenty conditions, each with the signal it looks at."""
+    return [(SIGNALS[i % 16], CONDITIONS[i % len(CONDITIONS)].format(x=SIGNALS[i % 16])) for i in range(20)]
+
+
+def book(window: int, texts: list[str] | None = None) -> RuleBook:
+    text = f"params: {{W: {window}}}\nsignals: [{', '.join(SIGNALS)}]\ngroups:\n  - name: bench\n    rules:\n"
+    for i, condition in enumerate(texts or [condition for _, condition in conditions()]):
+        text += (
+            f"      - {{guard: R{i}, expr: '{condition}', for: 2 steps, cooldown: 10 steps, limit: 5 per 1000 steps,\n"
+        )
+        text += "         actions: [{scale_lr: {factor: 0.5}}]}\n"
+    return load_text(text)
+
+
+def samples(number: int) -> Iterator[Sample]:
+    chance = random.Random(0)
+    for step in range(1, number + 1):
+        values = {name: chance.gauss(1.0, 0.1) for name in SIGNALS}
+        yield sample_of(values, step=step, generation=0, time=float(step), epoch=0)
+
+
+def engine(window: int, texts: list[str] | None = None) -> Engine:
+    made = Engine(book(window, texts))
+    made.feed(Hello(step=0, generation=0, time=0.0, run="bench", pid=1, signals=(), actions=("scale_lr",)))
+    return made
+
+
+class Naive:
+    """The same conditions, with every window recomputed by numpy for every sample; no states, no policy."""
+
+    def __init__(self, window: int) -> None:
+        self.window = window
+        self.pasts = {name: deque([1.0] * window, maxlen=window) for name in SIGNALS}
+        self.ewmas = dict.fromkeys(SIGNALS, 1.0)
+        self.alpha = 2 / (window + 1)
+
+    def feed(self, sample: Sample) -> list[bool]:
+        values = sample.values
+        found = [self._holds(i % len(CONDITIONS), values[name], name) for i, (name, _) in enumerate(conditions())]
+        for name, x in values.items():
+            self.pasts[name].append(x)
+            self.ewmas[name] += self.alpha * (x - self.ewmas[name])
+        return found
+
+    def _holds(self, kind: int, x: float, name: str) -> bool:
+        past = self.pasts[name]
+        match kind:
+            case 2:
+                return bool(x > 4 * np.mean(past))
+            case 3:
+                return bool(x > 3 * np.median(past))
+            case 4:
+                return x > 2 * past[-1] + 3
+            case 5:
+                return bool((x - np.mean(past)) / np.std(past, ddof=1) > 12)
+            case 6:
+                return x > 3 * self.ewmas[name]
+            case 7:
+                return bool(x > 3 * np.max(past))
+            case 8:
+                return bool(abs(x - np.mean(past)) > 5 * abs(np.mean(past)))
+            case _:
+                return x > 10 if kind == 0 else not np.isfinite(x) if kind == 1 else x < 0.01
+
+
+def rate(feed: Callable[[Sample], object], fed: list[Sample]) -> float:
+    """Samples a second."""
+    began = time.perf_counter()
+    for sample in fed:
+        feed(sample)
+    return len(fed) / (time.perf_counter() - began)
+
+
+def against_numpy() -> None:
+    fed, few = list(samples(20_000)), list(samples(400))
+    ours, naive = engine(128), Naive(128)
+    rate(ours.feed, fed[:1000])
+    pairs = [(rate(ours.feed, fed), rate(naive.feed, few)) for _ in range(ROUNDS)]
+    ratio = statistics.median(map(operator.truediv, *zip(*pairs, strict=True)))
+    ours_rate = statistics.median(a for a, _ in pairs)
+    naive_rate = statistics.median(b for _, b in pairs)
+    print(f"20 rules, 16 signals, windows of 128: {ours_rate:,.0f} samples/s (best {max(a for a, _ in pairs):,.0f})")
+    print(f"  recomputing with numpy:             {naive_rate:,.0f} samples/s, {ratio:.0f} times slower")
+
+
+def by_window() -> None:
+    fed = list(samples(30_000))
+    print("cost per sample, window 10,000 over window 100:")
+    for name, texts in (("all 20 rules", None), *((c, [c.format(x="s0")] * 4) for c in CONDITIONS if "W" in c)):
+        small, large = engine(100, texts), engine(10_000, texts)
+        for warm in (small, large):
+            rate(warm.feed, fed[:12_000])
+        ratios = [rate(small.feed, fed) / rate(large.feed, fed) for _ in range(ROUNDS)]
+        print(f"  {name:<50} {statistics.median(ratios):.2f}")
+
+
+def memory(number: int) -> None:
+    made, process = engine(128), psutil.Process()
+    marks = []
+    for i, sample in enumerate(samples(number), 1):
+        made.feed(sample)
+        if i in (number // 100, number // 10, number):
+            marks.append(f"{process.memory_info().rss / 1e6:.1f} MB after {i:,}")
+    print(f"resident: {', '.join(marks)} samples")
+
+
+if __name__ == "__main__":
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--long", action="store_true", help="memory over 10,000,000 samples instead of 300,000")
+    options = parser.parse_args()
+    against_numpy()
+    by_window()
+    memory(10_000_000 if options.long else 300_000)
