@@ -1,0 +1,306 @@
+"""The documentation is true: what it names exists, what exists it names, and its examples work."""
+
+import ast
+import os
+import re
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, NamedTuple, get_args
+
+import click
+import pytest
+
+from trainguard_monitor.cli import main
+from trainguard_monitor.metrics import build_registry
+from trainguard_monitor.table import RulesView, RunView
+from trainguard_rules import load_text, shipped_packs
+from trainguard_rules.actions import ACTIONS
+from trainguard_rules.expr.functions import FUNCTIONS
+from trainguard_rules.rulefile.schema import FileModel
+from trainguard_wire import CodecError, decode_control, decode_journal, decode_telemetry
+from trainguard_wire.journal import Verdict
+from trainguard_wire.signals import SIGNALS
+
+ROOT = Path(__file__).parent.parent
+DOCS = ROOT / "docs"
+PAGES = [ROOT / "README.md", ROOT / "CHANGELOG.md", *sorted(DOCS.glob("*.md"))]
+
+_FENCE = re.compile(r"^```(\w*)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
+_LINK = re.compile(r"\[[^\]]*\]\(([^)\s]+)\)")
+_CODE = re.compile(r"`([^`\n]+)`")
+_METRIC = re.compile(r"\btrainguard_(?!wire|rules|monitor\b)[a-z_]+")
+_PLACE = re.compile(r"\[(\S+\.py)\]\(\S+\)\s+`([\w.]+)`")  # [trainer/trainguard/guard.py](...) `Guard.step`
+
+
+class Block(NamedTuple):
+    """A fenced block of a page."""
+
+    page: str
+    line: int
+    language: str
+    text: str
+
+    def __str__(self) -> str:
+        return f"{self.page}:{self.line}"
+
+
+def name_of(page: Path) -> str:
+    return str(page.relative_to(ROOT))
+
+
+def blocks(*languages: str) -> list[Block]:
+    found = []
+    for page in PAGES:
+        text = page.read_text(encoding="utf-8")
+        for match in _FENCE.finditer(text):
+            line = text.count("\n", 0, match.start()) + 1
+            found.append(Block(name_of(page), line, match[1], match[2]))
+    return [block for block in found if block.language in languages]
+
+
+def prose(page: Path) -> str:
+    """The text of a page without its fenced blocks."""
+    return _FENCE.sub("", page.read_text(encoding="utf-8"))
+
+
+def rows(page: Path) -> Iterator[list[str]]:
+    """The cells of every table row of a page."""
+    for line in prose(page).splitlines():
+        if line.startswith("|") and not line.startswith("|--"):
+            yield [cell.strip() for cell in line.strip("|").split(" | ")]
+
+
+def named_in_first_cells(page: Path) -> set[str]:
+    """The first word of everything in code in the first cells of a page's tables."""
+    codes = {code for row in rows(page) for code in _CODE.findall(row[0])}
+    return {match[0] for code in codes if (match := re.match(r"[a-z_]+", code))}
+
+
+def section(page: Path, title: str) -> str:
+    """What stands under a heading, down to the next one of its level or above."""
+    text = page.read_text(encoding="utf-8")
+    match = re.search(rf"^(#+) {re.escape(title)}$", text, re.MULTILINE)
+    assert match, f"{name_of(page)} has no section {title!r}"
+    following = re.search(rf"^#{{1,{len(match[1])}}} ", text[match.end() :], re.MULTILINE)
+    return text[match.end() : match.end() + following.start()] if following else text[match.end() :]
+
+
+# -- what there is, is documented ----------------------------------------------------------------------------
+
+
+def test_signals():
+    """docs/signals.md has a row for each signal, with its unit, and a section; and no others."""
+    table = {code[0]: row[1] for row in rows(DOCS / "signals.md") if len(row) == 4 and (code := _CODE.findall(row[0]))}
+    assert table == {name: spec.unit for name, spec in SIGNALS.items()}
+    for name in SIGNALS:
+        assert "**Not finite:**" in section(DOCS / "signals.md", name)
+
+
+@pytest.mark.parametrize("kind", ACTIONS)
+def test_actions(kind):
+    """docs/actions.md has a section for each action, with a row for each parameter; and no others."""
+    text = section(DOCS / "actions.md", kind)
+    parameters = re.findall(r"^\| `(\w+)` \|", text, re.MULTILINE)
+    assert parameters == list(ACTIONS[kind].model_fields)
+    assert "**Ack:**" in text
+
+
+def test_ranks_of_actions():
+    """The table of ranks in docs/actions.md is that of the code."""
+    table = {int(row[0]): set(_CODE.findall(row[1])) for row in rows(DOCS / "actions.md") if row[0].isdigit()}
+    ranks: dict[int, set[str]] = {}
+    for kind, model in ACTIONS.items():
+        ranks.setdefault(model.rank, set()).add(kind)
+    assert table == ranks
+
+
+def test_verdicts():
+    """docs/rules.md has a row for each verdict."""
+    text = section(DOCS / "rules.md", "Verdicts")
+    assert set(re.findall(r"^\|[ \d]*\| `(\w+)` \|", text, re.MULTILINE)) == set(get_args(Verdict))
+
+
+def test_functions():
+    """docs/rules.md shows how each function is called, in the words of the code; and no others."""
+    text = section(DOCS / "rules.md", "Functions")
+    first_cells = [line.split(" | ")[0] for line in text.splitlines() if line.startswith("| `")]
+    shown = {code for cell in first_cells for code in _CODE.findall(cell)}
+    silent = {"age(signal)": "age(x)", "absent(signal, window)": "absent(x, window)"}
+    assert {silent.get(usage, usage) for usage in shown} == {function.usage for function in FUNCTIONS.values()}
+
+
+def test_packs():
+    """docs/rules.md has a section for each shipped pack that names each of its rules."""
+    for pack, text in shipped_packs().items():
+        described = section(DOCS / "rules.md", pack)
+        for rule in load_text(text).rules:
+            assert rule.name in described, f"{pack}: {rule.name}"
+
+
+def test_keys_of_rule_files():
+    """docs/rules.md has a row for each key of a rule file, or names it in one."""
+    schema = FileModel.model_json_schema(by_alias=True)
+    models = [schema, *schema.get("$defs", {}).values()]
+    keys = {key for model in models for key in model.get("properties", {})}
+    assert {"groups", "guard", "for"} <= keys
+    shown = {code for row in rows(DOCS / "rules.md") for cell in row for code in _CODE.findall(cell)}
+    assert keys - shown == set()
+
+
+class OneRun:
+    """A monitor with one run."""
+
+    ready = True
+
+    def rules(self) -> RulesView:
+        return RulesView(sha256="0", sources=("a",), loaded_at=0.0)
+
+    def runs(self) -> list[RunView]:
+        view: dict[str, Any] = {"signals": {"loss": 1.0}, "nonfinite": {"loss": 1}, "received": {"sample": 1}}
+        return [RunView(run="a", state="driven", rules_sha256="0", last_sample=0.0, **view)]
+
+
+def families() -> set[str]:
+    """The metrics of the monitor, by the names that a scrape shows."""
+    suffix = {"counter": "_total", "info": "_info"}
+    return {family.name + suffix.get(family.type, "") for family in build_registry(OneRun()).collect()}
+
+
+def test_metrics():
+    """docs/operating.md has a row for each metric, and no page names one that does not exist."""
+    first_cells = {code for row in rows(DOCS / "operating.md") for code in _CODE.findall(row[0])}
+    assert families() - first_cells == set()
+    packages = {path.parent.name for path in ROOT.glob("*/*/__init__.py")}
+    named = {(name_of(page), name) for page in PAGES for name in _METRIC.findall(page.read_text(encoding="utf-8"))}
+    assert {(page, name) for page, name in named if name not in families() | packages} == set()
+
+
+def test_commands():
+    """The table of exit codes names each command, and docs/operating.md each option of the monitor."""
+    codes = section(DOCS / "operating.md", "Exit codes")
+    assert set(re.findall(r"`trainguard (\w+)`", codes)) == set(main.commands)
+    options = {name for option in main.commands["monitor"].params for name in visible_names(option)}
+    page = (DOCS / "operating.md").read_text(encoding="utf-8")
+    assert {option for option in options if option not in page} == set()
+
+
+# -- what is documented, there is ----------------------------------------------------------------------------
+
+
+def anchors(page: Path) -> set[str]:
+    """The anchors of a page's headings, as GitHub makes them."""
+    titles = re.findall(r"^#+ (.+)$", prose(page), re.MULTILINE)
+    return {re.sub(r"[^\w\- ]", "", title.lower()).replace(" ", "-") for title in titles}
+
+
+@pytest.mark.parametrize("page", PAGES, ids=name_of)
+def test_links(page):
+    """Every relative link leads to a file, and to a heading in it."""
+    broken = []
+    for link in _LINK.findall(prose(page)):
+        if link.startswith(("http://", "https://")):
+            continue
+        path, _, anchor = link.partition("#")
+        target = (page.parent / path).resolve() if path else page
+        if not target.exists() or (anchor and anchor not in anchors(target)):
+            broken.append(link)
+    assert broken == []
+
+
+def defined(tree: ast.AST, name: str) -> ast.AST | None:
+    """The class, function or method of this name, dots and all."""
+    at: ast.AST | None = tree
+    for part in name.split("."):
+        body = getattr(at, "body", [])
+        at = next((node for node in body if getattr(node, "name", None) == part), None)
+    return at
+
+
+@pytest.mark.parametrize("page", PAGES, ids=name_of)
+def test_places_in_the_code(page):
+    """Where a page names a file and something in it, it is there; so is every test that a page names."""
+    text = prose(page)
+    missing = [
+        f"{file} {name}"
+        for file, name in _PLACE.findall(text)
+        if "/" in file and not defined(ast.parse((ROOT / file).read_text()), name)
+    ]
+    assert missing == []
+    tests = "\n".join(path.read_text() for path in (ROOT / "tests").rglob("test_*.py"))
+    named = {code for code in _CODE.findall(text) if re.fullmatch(r"test_\w+", code)}
+    assert {name for name in named if f"def {name}(" not in tests} == set()
+
+
+def visible_names(option: click.Parameter) -> list[str]:
+    hidden = isinstance(option, click.Option) and option.hidden
+    return [] if hidden else [name for name in (*option.opts, *option.secondary_opts) if name.startswith("-")]
+
+
+def command_lines() -> Iterator[tuple[str, list[str]]]:
+    """Everything on any page that begins with ``trainguard`` and a command, with where it stands."""
+    for page in PAGES:
+        for code in _CODE.findall(prose(page)):
+            if code.startswith("trainguard "):
+                yield name_of(page), code.split()[1:]
+    for block in blocks("console"):
+        for line in block.text.splitlines():
+            if line.startswith("$ trainguard "):
+                yield str(block), line.split()[2:]
+
+
+def test_command_lines():
+    """Every command and option that is shown exists."""
+    wrong = []
+    for where, (command, *arguments) in command_lines():
+        if command not in main.commands:
+            wrong.append(f"{where}: trainguard {command}")
+            continue
+        ours = arguments[: arguments.index("--")] if "--" in arguments else arguments
+        known = {name for option in main.commands[command].params for name in visible_names(option)}
+        wrong += [f"{where}: trainguard {command} {a}" for a in ours if a.startswith("-") and a not in known]
+    assert wrong == []
+
+
+@pytest.mark.parametrize(
+    "block", [b for b in blocks("yaml") if "groups:" in b.text and "alert:" not in b.text], ids=str
+)
+def test_rule_files(block):
+    """Every rule file that is shown loads."""
+    assert load_text(block.text, str(block))
+
+
+@pytest.mark.parametrize("block", blocks("json"), ids=str)
+def test_records(block):
+    """Every line of telemetry, control or journal that is shown is one."""
+    for line in block.text.encode().splitlines():
+        assert any(decodes(decode, line) for decode in (decode_telemetry, decode_control, decode_journal)), line
+
+
+def decodes(decode: Any, line: bytes) -> bool:
+    try:
+        decode(line)
+    except CodecError:
+        return False
+    return True
+
+
+@pytest.mark.parametrize("block", blocks("python"), ids=str)
+def test_python_is_python(block):
+    """Every piece of Python that is shown is complete enough to be read as such."""
+    ast.parse(block.text)
+
+
+def test_the_quickstart_works(tmp_path):
+    """Its script, run as the page says: one bad value, both actions, and a loss that is a number at the end."""
+    script = next(block.text for block in blocks("python") if "import torch" in block.text)
+    (tmp_path / "train.py").write_text(script)
+    command = [sys.executable, "-m", "trainguard_monitor", "run", "--", sys.executable, "train.py"]
+    alone = {**os.environ, "OMP_NUM_THREADS": "1"}  # threads that wait for each other are slow on a busy machine
+    done = subprocess.run(command, cwd=tmp_path, env=alone, capture_output=True, text=True, timeout=120, check=False)
+    assert done.returncode == 0, done.stderr
+    assert "2 actions applied" in done.stderr
+    losses = [float(line.rpartition(" ")[2]) for line in done.stdout.splitlines()]
+    assert len(losses) == 10
+    assert losses[-1] < 0.2
