@@ -22,7 +22,7 @@ from collections.abc import Callable, Iterable
 from trainguard_monitor.journal import Chain, Numbered, last_chain, resume
 from trainguard_monitor.outbox import Outbox
 from trainguard_monitor.table import RunState, RunView
-from trainguard_monitor.tally import Tally
+from trainguard_monitor.tally import Tally, Zeros
 from trainguard_rules import Engine, Output, RuleBook
 from trainguard_wire import Approval, Control, Lease, Opened, RecordReader, RunDirectory, Telemetry, __version__
 
@@ -39,6 +39,7 @@ class Driver:
         self.book = book
         self._clock = clock
         self._lock = threading.Lock()
+        self._zeros = Zeros.of(book)
         self._hold: _Hold | None = None
         self._failed = False
         self._begin()
@@ -151,10 +152,12 @@ class Driver:
                 generation=engine.generation,
                 last_sample=tally.last_sample,
                 signals=dict(engine.last),
-                nonfinite=dict(engine.nonfinite),
+                nonfinite=dict.fromkeys(engine.last, 0) | engine.nonfinite,
                 rules=tuple(engine.status()),
-                decisions=dict(tally.decisions),
-                actions=dict(tally.actions),
+                decisions=self._zeros.decisions | tally.decisions,
+                actions=self._zeros.actions | tally.actions,
+                verifications=self._zeros.verifications | tally.verifications,
+                expectations=dict(tally.expectations),
                 received=dict(tally.received),
                 corrupt=hold.telemetry.corrupt if hold else 0,
                 late=engine.late,

@@ -42,8 +42,19 @@ class MonitorCollector(Collector):
         runs = self._monitor.runs()
         yield from _of_the_monitor(self._monitor.rules(), runs)
         ours = [run for run in runs if run.state != "held"]
+        yield _run_states(runs)
         for row in _ROWS:
             yield row.family(ours)
+
+
+def _run_states(runs: list[RunView]) -> Metric:
+    family = GaugeMetricFamily(
+        "trainguard_run_state", "1 for the state a run is in, 0 for the others.", labels=("run", "state")
+    )
+    for run in runs:
+        for state in RUN_STATES:
+            family.add_metric((run.run, state), run.state == state)
+    return family
 
 
 def _of_the_monitor(rules: RulesView, runs: list[RunView]) -> Iterator[Metric]:
@@ -168,6 +179,20 @@ _ROWS = (
         "Actions by what became of them.",
         lambda run: sorted(run.actions.items()),
         ("kind", "status"),
+    ),
+    _Row(
+        _COUNTER,
+        "verifications_total",
+        "Interventions whose rule verified them, by whether they helped.",
+        lambda run: sorted(run.verifications.items()),
+        ("rule", "helped"),
+    ),
+    _Row(
+        _COUNTER,
+        "expectations_total",
+        "Expectations that were reported, by whether they were met.",
+        lambda run: sorted(run.expectations.items()),
+        ("rule", "met"),
     ),
     _Row(
         _COUNTER,

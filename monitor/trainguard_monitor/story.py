@@ -3,10 +3,19 @@
 from collections.abc import Iterator
 from typing import Literal, NamedTuple
 
-from trainguard_wire import Decision, Outcome, Promoted, RunDirectory, Transition
+from trainguard_wire import (
+    Decision,
+    Outcome,
+    Promoted,
+    Reached,
+    RunDirectory,
+    Transition,
+    Verification,
+)
+from trainguard_wire.control import Parameter
 from trainguard_wire.journal import Journal
 
-Chapter = Literal["detected", "decided", "done", "over", "trusted"]
+Chapter = Literal["detected", "decided", "done", "verified", "over", "trusted", "reached"]
 
 
 class Entry(NamedTuple):
@@ -44,6 +53,13 @@ def _entry(record: Journal) -> Entry | None:
             return Entry(record.step, "decided", record.rule, f"{record.summary or record.reason}: {planned}")
         case Decision():
             return Entry(record.step, "decided", record.rule, f"{record.rule} holds: {record.verdict}, {record.reason}")
+        case Verification(helped=True):
+            return Entry(record.step, "verified", record.rule, f"{record.intervention} helped: {record.reason}")
+        case Verification():
+            return Entry(record.step, "verified", record.rule, f"{record.intervention} did not help: {record.reason}")
+        case Reached():
+            met = "as expected" if record.met else "not as expected"
+            return Entry(record.step, "reached", record.rule, f"{record.rule}: {met}, {record.reason}")
         case Outcome():
             return Entry(record.step, "done", record.rule, _outcome(record))
         case Promoted():
@@ -52,10 +68,12 @@ def _entry(record: Journal) -> Entry | None:
             return None
 
 
-def _planned(kind: str, params: dict[str, float | int | str | bool | None]) -> str:
+def _planned(kind: str, params: dict[str, Parameter]) -> str:
     match kind:
         case "scale_lr" | "scale_weight_decay":
             return f"{kind} by {params['factor']}"
+        case "rewarm_lr":
+            return f"{kind} from {params['start_lr']} over {params['over']} {params['unit']}"
         case "restore_checkpoint":
             return f"{kind} from before step {params['before_step']}"
         case _:
@@ -69,4 +87,5 @@ def _outcome(record: Outcome) -> str:
         return f"{record.kind}: back to the state after step {record.checkpoint}"
     if record.before is not None and record.after is not None:
         return f"{record.kind}: {record.before:.4g} is now {record.after:.4g}"
-    return f"{record.kind} applied"
+    found = "" if record.after is None else f": {record.after:.4g}"
+    return f"{record.kind} applied{found}"

@@ -41,6 +41,8 @@ class RunView:
     rules: tuple[RuleStatus, ...] = ()
     decisions: Mapping[tuple[str, str], int] = field(default_factory=dict)
     actions: Mapping[tuple[str, str], int] = field(default_factory=dict)
+    verifications: Mapping[tuple[str, str], int] = field(default_factory=dict)
+    expectations: Mapping[tuple[str, str], int] = field(default_factory=dict)
     received: Mapping[str, int] = field(default_factory=dict)
     corrupt: int = 0
     late: int = 0

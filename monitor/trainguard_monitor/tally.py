@@ -6,9 +6,21 @@ the same numbers, so that Prometheus sees no reset.
 
 from collections import Counter
 from collections.abc import Iterable
-from typing import get_args
+from typing import NamedTuple, get_args
 
-from trainguard_wire import Decision, Derived, Goodbye, Heartbeat, Hello, Outcome, Sample, Telemetry
+from trainguard_rules import RuleBook
+from trainguard_wire import (
+    Decision,
+    Derived,
+    Goodbye,
+    Heartbeat,
+    Hello,
+    Outcome,
+    Reached,
+    Sample,
+    Telemetry,
+    Verification,
+)
 
 _TYPES = {kind: str(kind.__struct_config__.tag) for kind in get_args(Telemetry)}
 
@@ -20,6 +32,8 @@ class Tally:
         self.received: Counter[str] = Counter()
         self.decisions: Counter[tuple[str, str]] = Counter()
         self.actions: Counter[tuple[str, str]] = Counter()
+        self.verifications: Counter[tuple[str, str]] = Counter()
+        self.expectations: Counter[tuple[str, str]] = Counter()
         self.step = 0
         self.last_sample: float | None = None
         self.ended = False
@@ -48,5 +62,27 @@ class Tally:
             match record:
                 case Decision():
                     self.decisions[record.rule, record.verdict] += 1
+                case Verification():
+                    self.verifications[record.rule, str(record.helped).lower()] += 1
+                case Reached():
+                    self.expectations[record.rule, str(record.met).lower()] += 1
                 case Outcome():
                     self.actions[record.kind, record.status] += 1
+
+
+class Zeros(NamedTuple):
+    """Counts of what these rules may come to, before they have: ``increase()`` misses a series' first value."""
+
+    decisions: dict[tuple[str, str], int]
+    actions: dict[tuple[str, str], int]
+    verifications: dict[tuple[str, str], int]
+
+    @classmethod
+    def of(cls, book: RuleBook) -> "Zeros":
+        acting = [rule for rule in book.rules if rule.actions]
+        kinds = sorted({action.kind for rule in acting for action in (*rule.actions, *rule.escalate)})
+        return cls(
+            {(rule.name, "act"): 0 for rule in acting},
+            {(kind, status): 0 for kind in kinds for status in ("applied", "refused", "expired", "failed", "lost")},
+            {(rule.name, helped): 0 for rule in acting if rule.verify for helped in ("true", "false")},
+        )

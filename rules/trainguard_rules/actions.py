@@ -36,7 +36,7 @@ class _Bounded(ActionModel):
 
 
 class ScaleLr(_Bounded):
-    """Multiply the learning rate; the effective rate stays within ``min`` and ``max``.
+    """Multiply the learning rate; where that would take the rate in effect past ``min`` or ``max``, only so far.
 
     For the rest of the run, or, with ``recover_over`` so many steps, coming back to what it was by then.
     """
@@ -51,6 +51,12 @@ class RewarmLr(ActionModel):
     base_lr: Annotated[float, Field(gt=0, allow_inf_nan=False)]
     over: Annotated[int, Field(ge=1)]
     unit: Literal["steps", "epochs"] = "epochs"
+
+    @model_validator(mode="after")
+    def _check_ramp(self) -> "RewarmLr":
+        if self.start_lr > self.base_lr:
+            raise ValueError(f"start_lr {self.start_lr} is above base_lr {self.base_lr}")
+        return self
 
 
 class ScaleWeightDecay(_Bounded):

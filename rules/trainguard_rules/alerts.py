@@ -1,7 +1,7 @@
 """The life of a rule, as Prometheus has it: inactive → pending → firing, in one table.
 
 A condition that is *unknown* (a NaN, a window not yet filled) changes nothing: it neither confirms an
-incident nor ends one. A pending rule whose condition lapses is inactive again without a trace; a firing one
+incident nor ends one. A pending rule whose condition lapses is simply inactive again; a firing one
 first waits out its ``keep_firing_for``.
 """
 

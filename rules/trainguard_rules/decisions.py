@@ -25,11 +25,12 @@ Values = dict[str, float]
 
 @dataclass
 class _Request:
-    """Put before a person. ``first`` tells a rule's own actions from its escalation."""
+    """Put before a person. ``first`` tells a rule's own actions from its escalation; ``approved`` says by whom."""
 
     watch: Watch
     intervention: Intervention
     first: bool
+    approved: str = ""
 
 
 class Decisions:
@@ -55,16 +56,9 @@ class Decisions:
     def decide(self, watch: Watch, values: Values, generation: int, now: Moment, output: Output) -> None:
         """Answer a rule that fires on this sample and has actions."""
         rule = watch.rule
-        situation = policy.Situation(
-            now=now,
-            offered=self.offered,
-            inhibited=watch.inhibited(values, now),
-            in_flight=self.interventions.flight.newest,
-            settled_at=self._settled_at,
-            restores_from=self.bar.open_from(rule.settle.amount if rule.settle.unit == "steps" else 1),
-        )
+        situation = self._situation(watch, values, now)
         answer = policy.ask(rule, watch.memory, situation)
-        if answer.verdict == "hold_limit" and rule.escalate and not watch.escalated:
+        if answer.verdict == "hold_limit" and self._may_escalate(watch, situation):
             self._escalate(watch, values, generation, now, output, answer.reason)
         elif answer.verdict in ("act", "observe"):
             watch.memory.add(rule, now)
@@ -94,12 +88,14 @@ class Decisions:
                 )
             )
             trial.failed = not helped
-        if trial.failed and self.interventions.flight:
-            return  # first things first; the remedy follows when the air is free
+        situation = self._situation(watch, values, now)
+        escalates = trial.failed and verify.otherwise == "escalate" and not watch.escalated
+        if trial.failed and (situation.in_flight or (escalates and not self._may_escalate(watch, situation))):
+            return  # first things first: the remedy follows when nothing stands in its way
         watch.begin_trial(None)
         if trial.failed and verify.otherwise == "revert":
             self._revert(watch, trial.undoing, values, generation, now, output)
-        elif trial.failed and not watch.escalated:
+        elif escalates:
             self._escalate(watch, values, generation, now, output, f"{trial.intervention.id} did not help")
 
     def acknowledge(self, ack: Ack, epoch: int | None, output: Output) -> None:
@@ -114,20 +110,18 @@ class Decisions:
 
     def approve(self, approval: Approval, values: Values, generation: int, now: Moment, output: Output) -> None:
         """Take in a person's answer. One that comes too late, or to nothing that was asked, changes nothing."""
-        request = self._requests.pop(approval.intervention, None)
+        request = self._requests.get(approval.intervention)
         if request is None:
             return
-        watch, asked = request.watch, request.intervention
-        watch.memory.add(watch.rule, now)
-        watch.verdict = None
         if approval.approved:
-            planned = watch.rule.actions if request.first else watch.rule.escalate
-            self._answer(watch, planned, Answer("act", f"approved by {approval.by}"), values, generation, now, output)
+            request.approved = approval.by
+            self._act_on_approval(request, values, generation, now, output)
         else:
+            request.watch.memory.add(request.watch.rule, now)
             record = Record(step=now.step, generation=generation, time=approval.time)
-            output.journal.extend(withdrawn(record, asked, f"denied by {approval.by}"))
+            self._withdraw(request, record, f"denied by {approval.by}", output)
 
-    def expire(self, record: Record, output: Output) -> None:
+    def expire(self, record: Record, values: Values, now: Moment, output: Output) -> None:
         """Give up what the trainer has not answered, and what nobody has approved, in time."""
         output.journal.extend(self.interventions.give_up(record, "no acknowledgement before it expired", record.step))
         for request in list(self._requests.values()):
@@ -135,6 +129,8 @@ class Decisions:
                 self._withdraw(request, record, "nobody approved it in time", output)
             elif request.watch.state == "inactive":
                 self._withdraw(request, record, "the incident is over", output)
+            elif request.approved:
+                self._act_on_approval(request, values, record.generation, now, output)
 
     def lose(self, record: Record, reason: str, output: Output) -> None:
         """Give up everything: there is nobody left to do it."""
@@ -145,6 +141,34 @@ class Decisions:
     def restart(self) -> None:
         """A new trainer process: nothing has happened yet."""
         self.bar, self._settled_at = RestoreBar(), None
+
+    def _situation(self, watch: Watch, values: Values, now: Moment) -> policy.Situation:
+        settle = watch.rule.settle
+        return policy.Situation(
+            now=now,
+            offered=self.offered,
+            inhibited=watch.inhibited(values, now),
+            in_flight=self.interventions.flight.newest,
+            settled_at=self._settled_at,
+            restores_from=self.bar.open_from(settle.amount if settle.unit == "steps" else 1),
+        )
+
+    def _may_escalate(self, watch: Watch, situation: policy.Situation) -> bool:
+        """An escalation asks what the rule itself asks, but for its cooldown and its limit."""
+        rule = watch.rule
+        return bool(rule.escalate) and not watch.escalated and policy.obstacle(rule, rule.escalate, situation) is None
+
+    def _act_on_approval(self, request: _Request, values: Values, generation: int, now: Moment, output: Output) -> None:
+        """As soon as the air is free."""
+        if self.interventions.flight:
+            return
+        watch = request.watch
+        del self._requests[request.intervention.id]
+        watch.memory.add(watch.rule, now)
+        watch.verdict = None
+        planned = watch.rule.actions if request.first else watch.rule.escalate
+        answer = Answer("act", f"approved by {request.approved}")
+        self._answer(watch, planned, answer, values, generation, now, output, "" if request.first else ".escalate")
 
     def _escalate(self, watch: Watch, values: Values, generation: int, now: Moment, output: Output, why: str) -> None:
         watch.escalated = True

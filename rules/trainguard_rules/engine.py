@@ -135,7 +135,7 @@ class Engine:
         return self._plans.of(tuple(values), self.last.keys() | values.keys())
 
     def _expire(self, sample: Sample, output: Output) -> None:
-        self._decisions.expire(sample, output)
+        self._decisions.expire(sample, self.last, self._now, output)
         self._waiting = self._decisions.waiting
 
     def _keep_vigil(self, sample: Sample, output: Output) -> None:

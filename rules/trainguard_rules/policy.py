@@ -10,12 +10,12 @@ limit counts the same.
 """
 
 from collections import deque
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
 from trainguard_rules.durations import Moment, elapsed
-from trainguard_rules.rulebook import Mode, PlannedAction, Rule
+from trainguard_rules.rulebook import Mode, PlannedAction, Rule, restores
 from trainguard_wire.control import Intervention
 from trainguard_wire.journal import Verdict
 
@@ -68,19 +68,24 @@ class Situation(NamedTuple):
 def ask(rule: Rule, memory: Memory, situation: Situation) -> Answer:
     """The answer to a firing rule that has actions."""
     now = situation.now
-    if answer := unsupported(rule.actions, situation.offered):
-        return answer
-    if situation.inhibited and rule.unless is not None:
-        return Answer("hold_inhibited", f"unless: {rule.unless.source}")
-    if situation.in_flight is not None:
-        same = situation.in_flight.step == now.step
-        return Answer("hold_outranked" if same else "hold_in_flight", f"{situation.in_flight.id} is under way")
     return (
-        _unsettled(rule, situation)
+        obstacle(rule, rule.actions, situation)
         or _too_soon(rule, memory, now)
         or _too_often(rule, memory, now)
         or go(rule, f"{rule.source} held for {rule.for_}" if rule.for_.amount else rule.source)
     )
+
+
+def obstacle(rule: Rule, actions: Sequence[PlannedAction], situation: Situation) -> Answer | None:
+    """What stands in the way of these actions, whatever the rule has done before."""
+    if answer := unsupported(actions, situation.offered):
+        return answer
+    if situation.inhibited and rule.unless is not None:
+        return Answer("hold_inhibited", f"unless: {rule.unless.source}")
+    if situation.in_flight is not None:
+        same = situation.in_flight.step == situation.now.step
+        return Answer("hold_outranked" if same else "hold_in_flight", f"{situation.in_flight.id} is under way")
+    return _unsettled(rule, actions, situation)
 
 
 def unsupported(actions: Iterable[PlannedAction], offered: Collection[str] | None) -> Answer | None:
@@ -102,12 +107,12 @@ def go(rule: Rule, reason: str) -> Answer:
     return Answer("act", reason) if rule.mode == "act" else _ASKED[rule.mode]
 
 
-def _unsettled(rule: Rule, situation: Situation) -> Answer | None:
+def _unsettled(rule: Rule, actions: Sequence[PlannedAction], situation: Situation) -> Answer | None:
     now, since = situation.now, situation.settled_at
     if since is not None and not rule.settle.passed(since, now):
         gone = elapsed(since, now, rule.settle.unit)
         return Answer("hold_settling", f"{gone:.0f} of {rule.settle} since an action took effect, at step {since.step}")
-    if rule.restores and now.step < situation.restores_from:
+    if restores(actions) and now.step < situation.restores_from:
         reason = f"no new good checkpoint since the last restores: not before step {situation.restores_from}"
         return Answer("hold_settling", reason)
     return None

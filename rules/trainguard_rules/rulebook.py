@@ -1,6 +1,7 @@
 """What a loaded rule file is: frozen data, checked, with nothing of YAML left in it."""
 
 import hashlib
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from typing import Literal, NamedTuple
 
@@ -26,6 +27,10 @@ class PlannedAction(NamedTuple):
 
     kind: str
     model: ActionModel
+
+
+def restores(actions: Sequence[PlannedAction]) -> bool:
+    return any(action.kind == "restore_checkpoint" for action in actions)
 
 
 class Verify(NamedTuple):
@@ -70,7 +75,8 @@ class Rule:
 
     @property
     def restores(self) -> bool:
-        return any(action.kind == "restore_checkpoint" for action in self.actions)
+        """Whether the rule itself, its escalation aside, goes back to a checkpoint."""
+        return restores(self.actions)
 
     @property
     def judges_health(self) -> bool:

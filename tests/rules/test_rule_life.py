@@ -222,6 +222,19 @@ def test_an_approved_request_becomes_an_intervention():
     assert len(trainer.interventions) == 1, "an answer counts once"
 
 
+def test_an_approval_waits_for_the_air_to_be_free():
+    """There is one intervention at a time, approved or not."""
+    text = "settle: 0 steps\ngroups:\n  - name: g\n    rules:\n"
+    text += "      - {guard: A, expr: loss > 10, actions: [{stop: {}}], mode: approve}\n"
+    text += "      - {guard: B, expr: loss > 11, actions: [{scale_lr: {factor: 0.9}}], limit: 1}\n"
+    trainer = ScriptedTrainer(load_text(text), delay=3).run("loss", [10.5, 12.0])
+    assert [i.rule for i in trainer.interventions] == ["B"]
+    trainer.answer("A.0.1", approved=True)
+    assert [i.rule for i in trainer.interventions] == ["B"]
+    trainer.run("loss", [12.0] * 5)
+    assert [(i.rule, i.step) for i in trainer.interventions] == [("B", 2), ("A", 6)]
+
+
 def test_a_denied_request_rests_for_its_cooldown():
     """Then the rule asks again, if it still fires."""
     trainer = ScriptedTrainer(book(ASKING)).run("loss", [12.0])
@@ -270,6 +283,19 @@ def test_each_restore_raises_the_bar_for_the_next():
     trainer.run("loss", [12.0] * 2000)
     steps = [i.step for i in trainer.interventions]
     assert [b - a for a, b in pairwise(steps)] == [2 * 2**k for k in range(len(steps) - 1)]
+
+
+def test_an_escalation_does_not_get_round_the_bar():
+    """Whatever way a restore is asked for, the distances double."""
+    body = "expr: loss > 10\nactions: [{scale_lr: {factor: 0.9}}]\nlimit: 1\nescalate: [{restore_checkpoint: {}}]"
+    trainer = ScriptedTrainer(book(body, top="settle: 2 steps"))
+    trainer.checkpoint()
+    trainer.run("loss", [12.0] * 2000)
+    restores = [i.step for i in trainer.interventions if i.id.endswith(".escalate")]
+    assert 5 < len(restores) <= 12
+    gaps = [b - a for a, b in pairwise(restores)]
+    assert gaps == sorted(gaps)
+    assert gaps[-1] > 500
 
 
 def test_new_ground_lowers_the_bar():

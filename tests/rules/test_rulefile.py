@@ -68,7 +68,7 @@ bad.yaml:2:1: unknown key 'grups'; did you mean 'groups'?
 bad.yaml:6:9: group "stability", rule "A": missing key 'expr'
 bad.yaml:7:9: group "stability", rule "A": unknown key 'exprs'; did you mean 'expr'?
 bad.yaml:8:14: group "stability", rule "A": 5 has no unit: write '5 steps', '5 epochs' or '5s'
-bad.yaml:9:16: group "stability", rule "A": there is already a guard of this name in bad.yaml
+bad.yaml:9:16: group "stability", rule "A": there is already a rule of this name in bad.yaml
 bad.yaml:10:15: group "stability", rule "A": expr: unknown signal 'los'; did you mean 'loss'?
 bad.yaml:10:27: group "stability", rule "A": expr: 'loss' is a number where a comparison is wanted: write e.g. loss > 0
 bad.yaml:11:39: group "stability", rule "A": scale_lr: 'factor' should be greater than 0, not -1
@@ -128,6 +128,10 @@ def test_every_problem_at_its_place():
         ("groups: &a [*a]", "more than 50000 values, or nested too deep"),
         ("groups: []\x00", "not YAML: unacceptable character"),
         ("params: {k: .nan}\ngroups: []", "should be a finite number"),
+        ("groups: []", "t:1:9: 'groups' is empty: there is nothing to guard"),
+        ("params: {epoch: 1, mean: 2}\nsignals: [step]\ngroups: []", "t:1:10: param 'epoch' has the name of a clock"),
+        ("params: {epoch: 1, mean: 2}\nsignals: [step]\ngroups: []", "t:1:20: param 'mean' has the name of a function"),
+        ("params: {epoch: 1, mean: 2}\nsignals: [step]\ngroups: []", "t:2:11: signal 'step' has the name of a clock"),
         ("params: {1k: 1}\ngroups: []", "t:1:10: '1k' is not a name"),
         ("x" * 1_000_001, "file of 1000001 characters: 1000000 at most"),
     ],
@@ -164,7 +168,7 @@ def test_packs_and_files_together(tmp_path):
     path.write_text(GOOD + "\n")
     assert load_rules(["stability", path]).sha256 != book.sha256
     path.write_text(shipped_packs()["stability"])
-    with pytest.raises(RuleFileError, match="already a guard of this name in stability"):
+    with pytest.raises(RuleFileError, match="already a rule of this name in stability"):
         load_rules(["stability", path])
 
 
@@ -183,8 +187,10 @@ def test_sources_that_are_not_there(tmp_path):
 @pytest.mark.parametrize("name", sorted(shipped_packs()))
 def test_shipped_packs_load(name):
     """A pack that does not load is of no use."""
-    assert load_rules([name]).rules
-    assert (Path(__file__).parent / f"test_{name}.py").exists(), "every pack has tests of its own"
+    book = load_rules([name])
+    assert book.rules or book.expectations
+    tests = f"test_{name.partition('/')[0]}.py"
+    assert (Path(__file__).parent / tests).exists(), "every pack has tests of its own"
 
 
 @pytest.mark.parametrize(

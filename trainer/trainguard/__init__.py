@@ -3,6 +3,13 @@
 The trainer obeys, it does not judge. `Guard` is the whole public face; see its docstring.
 """
 
-from trainguard.guard import Guard
+try:
+    from trainguard.guard import Guard
+except ModuleNotFoundError as error:
+    if error.name != "torch":
+        raise
+    raise ModuleNotFoundError(
+        "trainguard's side of the training needs PyTorch: pip install 'trainguard[torch]'", name="torch"
+    ) from None
 
 __all__ = ["Guard"]

@@ -3,9 +3,14 @@
 import click
 
 from trainguard_monitor import __version__
+from trainguard_monitor.cli.check import check
 from trainguard_monitor.cli.demo import demo
+from trainguard_monitor.cli.explain import explain
 from trainguard_monitor.cli.monitor import monitor
+from trainguard_monitor.cli.replay import replay
 from trainguard_monitor.cli.run import run
+from trainguard_monitor.cli.schema import schema
+from trainguard_monitor.cli.test import test
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
@@ -22,9 +27,20 @@ def main() -> None:
     \b
     To see a training being saved:
         trainguard demo
+    \b
+    To understand a rule, check and test rules of your own, and try them on a run you have:
+        trainguard explain LossFarAboveBaseline
+        trainguard check my_rules.yaml
+        trainguard test my_rules.test.yaml
+        trainguard replay runs/a --rules my_rules.yaml
     """
 
 
 main.add_command(run)
 main.add_command(monitor)
 main.add_command(demo)
+main.add_command(check)
+main.add_command(test)
+main.add_command(replay)
+main.add_command(explain)
+main.add_command(schema)

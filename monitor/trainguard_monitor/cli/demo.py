@@ -183,6 +183,8 @@ _WHAT = {
     "detected": ("detected", "yellow"),
     "decided": ("decided", "magenta"),
     "done": ("done", "green"),
+    "verified": ("verified", "blue"),
+    "reached": ("reached", "blue"),
     "over": ("over", "green"),
 }
 

@@ -7,7 +7,9 @@ from pydantic import ValidationError
 
 from trainguard_rules.actions import ACTIONS
 from trainguard_rules.expr import Node, Scope, parse
+from trainguard_rules.expr.functions import FUNCTIONS
 from trainguard_rules.expr.nodes import compared_bare, signals_of
+from trainguard_rules.expr.parse import CLOCKS
 from trainguard_rules.rulebook import Clause, Expectation, PlannedAction, Rule, Verify
 from trainguard_rules.rulefile.messages import form_message, message_of
 from trainguard_rules.rulefile.problems import did_you_mean
@@ -17,6 +19,7 @@ from trainguard_rules.template import check_template
 from trainguard_wire.signals import SIGNALS
 
 _EXPRESSIONS: tuple[tuple[str, ...], ...] = (("expr",), ("unless",), ("resolve_expr",), ("verify", "expr"))
+_RESERVED = dict.fromkeys(FUNCTIONS, "a function") | dict.fromkeys(CLOCKS, "a clock")
 _INVERTIBLE = ("scale_lr", "scale_weight_decay")
 
 
@@ -82,6 +85,13 @@ class RuleFile:
         for name in params:
             if name in SIGNALS or name in own:
                 self.document.problem(("params", name), f"param {name!r} has the name of a signal", at_key=True)
+            elif name in _RESERVED:
+                self.document.problem(
+                    ("params", name), f"param {name!r} has the name of {_RESERVED[name]}", at_key=True
+                )
+        for i, name in enumerate(_list(_at(self.document.data, ("signals",)))):
+            if name in _RESERVED:
+                self.document.problem(("signals", i), f"signal {name!r} has the name of {_RESERVED[name]}")
         return Scope(signals=[*SIGNALS, *own], params=params)
 
     def _raw_rules(self) -> Iterator[tuple[Path, dict[str, Any]]]:
@@ -96,7 +106,7 @@ class RuleFile:
         if not isinstance(name, str):
             return
         if name in names:
-            self.document.problem((*path, key), f"there is already a guard of this name in {names[name]}")
+            self.document.problem((*path, key), f"there is already a rule of this name in {names[name]}")
         names[name] = self.document.file
 
     def _check_expression(self, path: Path, text: Any, scope: Scope) -> None:

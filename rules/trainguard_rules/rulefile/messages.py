@@ -53,6 +53,8 @@ def message_of(detail: Any, model: type[BaseModel], last: str | int | None = Non
             return str(detail["ctx"]["error"])
         case "string_pattern_mismatch":
             return f"{detail['input']!r} is not a name: letters, digits and '_', not beginning with a digit"
+        case "too_short":
+            return f"{key!r} is empty: there is nothing to guard"
         case "model_type" | "dict_type":
             wanted = "be a mapping"
         case _:

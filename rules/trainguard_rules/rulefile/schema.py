@@ -84,7 +84,7 @@ class GroupModel(_Model):
     """Rules that belong together."""
 
     name: Annotated[str, Field(min_length=1)]
-    rules: list[RuleModel]
+    rules: Annotated[list[RuleModel], Field(min_length=1)]
 
 
 class CheckpointsModel(_Model):
@@ -101,4 +101,4 @@ class FileModel(_Model):
     mode: ModeName = "act"
     settle: DurationField = Duration(10, "steps")
     checkpoints: CheckpointsModel = CheckpointsModel()
-    groups: list[GroupModel]
+    groups: Annotated[list[GroupModel], Field(min_length=1)]
