@@ -11,8 +11,6 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal, NamedTuple
 
-import msgspec
-
 from trainguard_monitor.story import read_journal
 from trainguard_rules import Engine, RuleBook
 from trainguard_wire import (
@@ -256,7 +254,7 @@ def _from_control(intervention: Intervention) -> Decision:
 
 def _plain(deed: Deed) -> dict[str, Any]:
     actions = [
-        {**msgspec.to_builtins(action), "outcome": outcome or None}
+        {"id": action.id, "kind": action.kind, "params": action.params, "outcome": outcome or None}
         for action, outcome in zip(deed.actions, deed.outcomes, strict=True)
     ]
     return {"verdict": deed.verdict, "reason": deed.reason, "actions": actions}

@@ -113,7 +113,7 @@ def _print(result: "Replay") -> None:
     console = Console(highlight=False)
     if not console.is_terminal:
         console = Console(highlight=False, width=WIDTH_OF_FILES)
-    console.print(_head(result), markup=False)
+    console.print(_head(result), markup=False, soft_wrap=True)
     rows = result.rows()
     if rows:
         console.print()
@@ -127,7 +127,8 @@ def _print(result: "Replay") -> None:
         console.print()
         console.print(_counts(result))
     for name, reached in sorted(result.now.reached.items()):
-        console.print(f"{name}: {'met' if reached.met else 'missed'} at step {reached.step} ({reached.reason})")
+        word = "met" if reached.met else "missed"
+        console.print(f"{name}: {word} at step {reached.step} ({reached.reason})", markup=False)
     console.print()
     console.print(NOTE, style="dim")
 
@@ -136,7 +137,8 @@ def _head(result: "Replay") -> str:
     then = f"recorded under {'; '.join(result.rules_then)}" if result.rules_then else "recorded without a monitor"
     if result.same_rules:
         then += " (among them these very rules)" if len(result.rules_then) > 1 else " (these very rules)"
-    corrupt = f", {result.corrupt} lines that can't be read" if result.corrupt else ""
+    lines = f"{result.corrupt} line{'' if result.corrupt == 1 else 's'}"
+    corrupt = f", {lines} that can't be read" if result.corrupt else ""
     return (
         f"{result.run}: {result.records} records to step {result.step}{corrupt}, {then}\n"
         f"replayed under {', '.join(result.rules)} in mode {result.mode}"

@@ -1,0 +1,72 @@
+"""Actions in words: what each does, and how far it can go."""
+
+from collections.abc import Iterable, Iterator
+
+from trainguard_rules.actions import ACTIONS, RestoreCheckpoint, RewarmLr, ScaleLr, ScaleWeightDecay
+from trainguard_rules.rulebook import PlannedAction, Rule
+
+_SCALED = {"scale_lr": "learning rate", "scale_weight_decay": "weight decay"}
+_SAID = {
+    "save_checkpoint": "saves a checkpoint, as a candidate",
+    "stop": "saves a checkpoint and ends the training",
+    "diagnose": "measures once what is costly to measure always, and reports it as signals",
+}
+
+
+def told(action: PlannedAction) -> str:
+    """What one action does, as a clause without a subject."""
+    match action.model:
+        case ScaleLr() | ScaleWeightDecay() as model:
+            back = getattr(model, "recover_over", None)
+            return f"multiplies the {_SCALED[action.kind]} by {model.factor:g}{_bound(model)}" + (
+                f", coming back to what it was over {back} steps" if back else ""
+            )
+        case RewarmLr() as model:
+            return (
+                f"holds the learning rate under a ceiling that rises from {model.start_lr:g} to {model.base_lr:g} "
+                f"over {model.over} {model.unit}"
+            )
+        case RestoreCheckpoint():
+            return "goes back to the newest good checkpoint from before the incident; the data goes on"
+        case _:
+            return _SAID.get(action.kind) or _as_documented(action)
+
+
+def farthest(actions: Iterable[PlannedAction]) -> Iterator[str]:
+    """How far the actions that scale can take what they scale, whatever happens."""
+    for action in actions:
+        model = action.model
+        if not isinstance(model, ScaleLr | ScaleWeightDecay):
+            continue
+        what = _SCALED[action.kind]
+        if model.factor < 1:
+            known = f"it never scales the {what} below {model.min:g}"
+            yield known if model.min else f"there is no floor under the {what}: the action has no 'min'"
+        elif model.factor > 1:
+            known = f"it never scales the {what} above {model.max}"
+            yield known if model.max is not None else f"there is no ceiling over the {what}: the action has no 'max'"
+
+
+def checkpoints_trusted(rule: Rule, good_after: int) -> str:
+    """When a checkpoint is good, for rules that restore; else nothing."""
+    if not any(action.kind == "restore_checkpoint" for action in (*rule.actions, *rule.escalate)):
+        return ""
+    return (
+        f"A checkpoint is good once the run was healthy for {good_after} steps on end after it. "
+        "Without one the restore is refused, and so are the actions after it."
+    )
+
+
+def _bound(model: ScaleLr | ScaleWeightDecay) -> str:
+    if model.factor < 1 and model.min:
+        return f", but not below {model.min:g}"
+    if model.factor > 1 and model.max is not None:
+        return f", but not above {model.max:g}"
+    return ""
+
+
+def _as_documented(action: PlannedAction) -> str:
+    """For kinds without words of their own: what the action's model says of itself."""
+    meaning = (ACTIONS[action.kind].__doc__ or "").strip().partition("\n")[0].replace("``", "'").rstrip(".")
+    params = ", ".join(f"{name} {value}" for name, value in action.model.params().items())
+    return f"asks for {action.kind}" + (f" ({params})" if params else "") + (f": {meaning}" if meaning else "")

@@ -1,0 +1,165 @@
+"""What a simulated trainer acts upon: a learning rate, a weight decay, a ring of checkpoints. Numbers only.
+
+It does what the actuators of the real trainer do, and refuses what they refuse, in their words.
+"""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from math import prod
+from typing import Any, NamedTuple
+
+LEARNING_RATE = 0.1
+WEIGHT_DECAY = 0.01
+
+
+class Refused(Exception):
+    """The reason is the message."""
+
+
+class Done(NamedTuple):
+    """What is acknowledged at once."""
+
+    before: float | None = None
+    after: float | None = None
+    checkpoint: int | None = None
+
+
+class Later(NamedTuple):
+    """What can only be seen in the next step: the value before, and how to see the one after."""
+
+    before: float | None
+    after: Callable[[], float | None]
+
+
+@dataclass
+class Machine:
+    """``step`` and ``epoch`` of the step just done; ``generation`` counts the restores.
+
+    ``checkpoints`` maps (generation, step) to whether it is good: the newest is the greatest.
+    """
+
+    step: int = 0
+    epoch: int | None = None
+    generation: int = 0
+    stopped: bool = False
+    scale: float = 1.0
+    weight_decay: float = WEIGHT_DECAY
+    checkpoints: dict[tuple[int, int], bool] = field(default_factory=dict)
+    _recoveries: list["_Recovery"] = field(default_factory=list)
+    _ceiling: "_Ceiling | None" = None
+
+    @property
+    def learning_rate(self) -> float:
+        """In effect in the step just done, or about to be. Its overlay was laid when one step less was done."""
+        done = max(0, self.step - 1)
+        limit = None if self._ceiling is None else self._ceiling.limit(done, self.epoch)
+        rate = self._scaled_rate(done)
+        return rate if limit is None else min(rate, limit)
+
+    def _scaled_rate(self, steps_done: int) -> float:
+        """For the step after ``steps_done``, but for the ceiling."""
+        return LEARNING_RATE * self.scale * prod(recovery.remaining(steps_done) for recovery in self._recoveries)
+
+    def save(self) -> bool:
+        """Save a candidate; false where the state of this step is saved already."""
+        if (self.generation, self.step) in self.checkpoints:
+            return False
+        self.checkpoints[self.generation, self.step] = False
+        return True
+
+    def promote(self, checkpoint: int, generation: int) -> None:
+        for at in self.checkpoints:
+            if at[1] == checkpoint and at[0] <= generation:
+                self.checkpoints[at] = True
+
+    def act(self, kind: str, params: Mapping[str, Any]) -> Done | Later:
+        """Carry out one action. Raises `Refused`. A kind that changes no number here is simply done."""
+        match kind:
+            case "restore_checkpoint":
+                return self._restore(params.get("before_step"))
+            case "scale_lr":
+                return self._scale_lr(params)
+            case "rewarm_lr":
+                return self._rewarm_lr(params)
+            case "scale_weight_decay":
+                return self._scale_weight_decay(params)
+            case "diagnose":
+                return Later(None, lambda: None)
+            case "stop":
+                self.stopped = True
+        return Done()
+
+    def _restore(self, before_step: int | None) -> Done:
+        found = [at for at, good in self.checkpoints.items() if good and (before_step is None or at[1] < before_step)]
+        if not found:
+            older = "" if before_step is None else f" older than step {before_step}"
+            raise Refused(f"there is no good and undamaged checkpoint{older}")
+        self.generation += 1
+        return Done(checkpoint=max(found)[1])
+
+    def _scale_lr(self, params: Mapping[str, Any]) -> Later:
+        before, now = self.learning_rate, self._scaled_rate(self.step)
+        factor, over = _scaled(now, params, "the learning rate") / now, params.get("recover_over")
+        if over is None:
+            self.scale *= factor
+        else:
+            self._recoveries.append(_Recovery(factor, over, self.step))
+        return Later(before, lambda: self.learning_rate)
+
+    def _rewarm_lr(self, params: Mapping[str, Any]) -> Later:
+        since = self.step if params["unit"] == "steps" else self.epoch
+        if params["start_lr"] > params["base_lr"]:
+            raise Refused(
+                f"start_lr is {params['start_lr']:g}, wanted no more than base_lr, which is {params['base_lr']:g}"
+            )
+        if since is None:
+            raise Refused("unit is 'epochs', but this loop hands no epoch= to the guard")
+        before = self.learning_rate
+        self._ceiling = _Ceiling(params["start_lr"], params["base_lr"], params["over"], params["unit"], since)
+        return Later(before, lambda: self.learning_rate)
+
+    def _scale_weight_decay(self, params: Mapping[str, Any]) -> Later:
+        before = self.weight_decay
+        self.weight_decay = _scaled(before, params, "weight decay")
+        return Later(before, lambda: self.weight_decay)
+
+
+class _Recovery(NamedTuple):
+    """As the trainer's: a factor that gives itself up, by equal ratios, over ``over`` steps."""
+
+    factor: float
+    over: int
+    since: int
+
+    def remaining(self, steps_done: int) -> float:
+        progress = min(1.0, max(0, steps_done - self.since) / self.over)
+        return float(self.factor ** (1.0 - progress))
+
+
+class _Ceiling(NamedTuple):
+    """As the trainer's: a limit that rises from ``start_lr`` to ``base_lr``, then is gone."""
+
+    start_lr: float
+    base_lr: float
+    over: int
+    unit: str
+    since: int
+
+    def limit(self, steps_done: int, epoch: int | None) -> float | None:
+        now = steps_done if self.unit == "steps" else self.since if epoch is None else epoch
+        progress = max(0, now - self.since)
+        if progress >= self.over:
+            return None
+        return self.start_lr + (self.base_lr - self.start_lr) * progress / self.over
+
+
+def _scaled(now: float, params: Mapping[str, Any], what: str) -> float:
+    """Multiplied, within the bounds. A bound never moves it the other way."""
+    factor, low, high = params["factor"], params.get("min", 0.0), params.get("max")
+    if factor < 1.0:
+        target, bound = min(now, max(now * factor, low)), f"min {low:g}"
+    else:
+        target, bound = now * factor if high is None else max(now, min(now * factor, high)), f"max {high}"
+    if target == now and factor != 1.0:
+        raise Refused(f"{what} is {now:g} and the action's bound is {bound}")
+    return float(target)
