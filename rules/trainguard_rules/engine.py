@@ -14,7 +14,7 @@ from collections import Counter
 from collections.abc import Mapping
 
 from trainguard_rules.checkpoints import CheckpointBook
-from trainguard_rules.decisions import Decisions
+from trainguard_rules.decisions import Decisions, Scene
 from trainguard_rules.durations import Moment
 from trainguard_rules.expectations import Vigil
 from trainguard_rules.output import Output
@@ -68,7 +68,7 @@ class Engine:
     def _other(self, record: Telemetry | Approval, output: Output) -> None:
         match record:
             case Approval():
-                self._decisions.approve(record, self.last, self.generation, self._now, output)
+                self._decisions.approve(record, self._scene(output))
             case Ack():
                 self._ack(record, output)
             case CheckpointSaved():
@@ -135,7 +135,7 @@ class Engine:
         return self._plans.of(tuple(values), self.last.keys() | values.keys())
 
     def _expire(self, sample: Sample, output: Output) -> None:
-        self._decisions.expire(sample, self.last, self._now, output)
+        self._decisions.expire(sample, self._scene(output))
         self._waiting = self._decisions.waiting
 
     def _keep_vigil(self, sample: Sample, output: Output) -> None:
@@ -149,9 +149,13 @@ class Engine:
         sample = self._sampled
         return Moment(0, None, 0.0) if sample is None else Moment(sample.step, sample.epoch, sample.time)
 
+    def _scene(self, output: Output) -> Scene:
+        return Scene(self.last, self.generation, self._now, output)
+
     def _attend(self, loud: list[Watch], plan: Plan, epoch: float, output: Output) -> None:
         """The rules that are not quiet: advance them, let those that fire decide, look after those on trial."""
         firing, now = [], self._now
+        scene = self._scene(output)
         for watch in loud:
             if watch in plan.judged and self._advance(watch, now, output):
                 firing.append(watch)
@@ -161,9 +165,9 @@ class Engine:
                 watch.release()  # a level is not accepted as normal before the trainer has heard of it
         for watch in loud:
             if watch.trial is not None:
-                self._decisions.judge(watch, self.last, self.generation, now, output)
+                self._decisions.judge(watch, scene)
         for watch in sorted(firing, key=lambda watch: -watch.rule.rank):
-            self._decisions.decide(watch, self.last, self.generation, now, output)
+            self._decisions.decide(watch, scene)
         self._waiting = self._decisions.waiting
 
     def _advance(self, watch: Watch, now: Moment, output: Output) -> bool:

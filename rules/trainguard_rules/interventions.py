@@ -35,6 +35,26 @@ def plan(
     )
 
 
+def again(
+    intervention: Intervention,
+    *,
+    step: int | None = None,
+    expires_step: int | None = None,
+    actions: tuple[Action, ...] | None = None,
+    reason: str | None = None,
+) -> Intervention:
+    """The same intervention, with these things changed."""
+    return Intervention(
+        id=intervention.id,
+        rule=intervention.rule,
+        generation=intervention.generation,
+        step=intervention.step if step is None else step,
+        expires_step=intervention.expires_step if expires_step is None else expires_step,
+        actions=intervention.actions if actions is None else actions,
+        reason=intervention.reason if reason is None else reason,
+    )
+
+
 class Interventions:
     """Those in flight, and those on trial."""
 
