@@ -109,9 +109,10 @@ def test_frozen_references_learn_nothing_while_trackers_go_on():
     assert feed("loss > 3 * prev(loss)", [1.0, 9.0, 9.0], frozen=(1, 2)) == [None, True, False]
 
 
-def test_a_mean_beside_its_standard_deviation_costs_nothing():
+@pytest.mark.parametrize(("middle", "spread"), [("mean", "std"), ("median", "mad")])
+def test_a_middle_beside_its_spread_costs_nothing(middle, spread):
     """One window serves both, and gives what two would."""
-    together, alone = program("mean(loss, 6) > std(loss, 6)"), program("mean(loss, 6) > 0")
+    together, alone = program(f"{middle}(loss, 6) > {spread}(loss, 6)"), program(f"{middle}(loss, 6) > 0")
     assert len(together.statistics) == 1
     fresh = frozenset({"loss"})
     learners = [p.learner(fresh, fresh, frozen=False) for p in (together, alone)]

@@ -13,6 +13,7 @@ from trainguard_rules.stats import Reference, Tracker
 
 HELPERS: dict[str, Any] = {"_div": functions.divide, "_mod": functions.modulo, "_pow": functions.power}
 _INVERSE = {"<": ">=", "<=": ">", ">": "<=", ">=": "<"}
+_COMES_WITH = {"mean": "std", "median": "mad"}
 CLOCK = "step, epoch, time"
 
 
@@ -105,10 +106,10 @@ class Writer:
         if function.pure is not None:
             self.names[f"f_{function.name}"] = function.pure
             return f"f_{function.name}({self.number(node.argument)})"
-        if function.name == "mean":
-            with_mean = Call(functions.FUNCTIONS["std"], node.argument, node.settings)
-            if with_mean in self._calls:  # a standard deviation of the same window has its mean
-                return f"{self._statistic(with_mean)}.mean"
+        if function.name in _COMES_WITH:  # the spread of a window is kept beside its middle
+            spread = Call(functions.FUNCTIONS[_COMES_WITH[function.name]], node.argument, node.settings)
+            if spread in self._calls:
+                return f"{self._statistic(spread)}.{function.name}"
         slot = self._statistic(node)
         if function.is_reference:
             return f"{slot}.value"

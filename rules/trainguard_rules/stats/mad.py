@@ -6,22 +6,24 @@ is no farther from m than sample ``low + k`` is: a binary search. From one updat
 moves, so the search sets out from where it was, in strides that double, and halves what is left from there.
 """
 
+from trainguard_rules.stats.base import NAN
 from trainguard_rules.stats.median import Median
 
 
 class Mad(Median):
     """Median of the distances of the last ``window`` samples from their median.
 
-    As it is: for normal samples, 1.4826 times this is the standard deviation.
+    As it is: for normal samples, 1.4826 times this is the standard deviation. The median comes with it.
     """
 
     def __init__(self, window: int) -> None:
         super().__init__(window)
+        self.median = NAN
         self._low = 1
         self._lower, self._upper = self.ordered.finger(), self.ordered.finger()
 
     def read(self, n: int) -> float:
-        m = super().read(n)
+        m = self.median = super().read(n)
         k = (n + 1) >> 1
         least, most, stride = 1, n - k + 1, 1
         low = min(self._low, most)
