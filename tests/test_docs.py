@@ -11,6 +11,7 @@ from typing import Any, NamedTuple, get_args
 
 import click
 import pytest
+from click.testing import CliRunner
 
 from trainguard_monitor.cli import main
 from trainguard_monitor.metrics import build_registry
@@ -91,11 +92,16 @@ def section(page: Path, title: str) -> str:
 
 
 def test_signals():
-    """docs/signals.md has a row for each signal, with its unit, and a section; and no others."""
-    table = {code[0]: row[1] for row in rows(DOCS / "signals.md") if len(row) == 4 and (code := _CODE.findall(row[0]))}
+    """docs/signals.md has a row for each signal, with its unit, and a section for each that is measured."""
+    page = DOCS / "signals.md"
+    table = {code[0]: row[1] for row in rows(page) if len(row) == 4 and (code := _CODE.findall(row[0]))}
     assert table == {name: spec.unit for name, spec in SIGNALS.items()}
-    for name in SIGNALS:
-        assert "**Not finite:**" in section(DOCS / "signals.md", name)
+    sources = "\n".join(path.read_text() for path in (ROOT / "trainer/trainguard/signals").glob("*.py"))
+    measured = set(re.findall(r'^    name = "(\w+)"', sources, re.MULTILINE))
+    for name in measured:
+        assert "**Not finite:**" in section(page, name)
+    waiting = re.findall(r"^\| `(\w+)` \|", section(page, "Not yet measured"), re.MULTILINE)
+    assert set(waiting) == SIGNALS.keys() - measured
 
 
 @pytest.mark.parametrize("kind", ACTIONS)
@@ -132,10 +138,18 @@ def test_functions():
 
 
 def test_packs():
-    """docs/rules.md has a section for each shipped pack that names each of its rules."""
-    for pack, text in shipped_packs().items():
+    """docs/rules.md has a section for each shipped pack that names each of its rules, and a row for published ones."""
+    packs = shipped_packs()
+    published = {name for name in packs if name.startswith("published/")}
+    assert {code for row in rows(DOCS / "rules.md") for code in _CODE.findall(row[0]) if "published/" in code} == {
+        *published,
+        "published/...",
+    }
+    for pack in packs.keys() - published:
+        text = packs[pack]
         described = section(DOCS / "rules.md", pack)
-        for rule in load_text(text).rules:
+        book = load_text(text)
+        for rule in (*book.rules, *book.expectations):
             assert rule.name in described, f"{pack}: {rule.name}"
 
 
@@ -269,6 +283,46 @@ def test_command_lines():
 def test_rule_files(block):
     """Every rule file that is shown loads."""
     assert load_text(block.text, str(block))
+
+
+def written(tmp_path: Path) -> Path:
+    """The rule file and the test file of docs/rules.md, side by side; gives the latter."""
+    page = section(DOCS / "rules.md", "Tools for rule writers")
+    for _, text in _FENCE.findall(page):
+        if text.startswith("groups:"):
+            (tmp_path / "my_rules.yaml").write_text(text)
+        elif text.startswith("rule_files:"):
+            (tmp_path / "my_rules.test.yaml").write_text(text)
+    return tmp_path / "my_rules.test.yaml"
+
+
+def test_the_unit_test_of_rules_passes_and_fails_as_shown(tmp_path, monkeypatch):
+    """As it stands all is well; with the change that the page speaks of, the output is the one shown."""
+    page = section(DOCS / "rules.md", "test: unit tests of rules")
+    file = written(tmp_path)
+    monkeypatch.chdir(tmp_path)
+    run = CliRunner().invoke(main, ["test", file.name])
+    assert run.exit_code == 0
+    assert run.stdout in page
+    file.write_text(file.read_text().replace("20x1", "20x2"))
+    run = CliRunner().invoke(main, ["test", file.name])
+    assert run.exit_code == 1
+    assert run.stdout in page
+
+
+def test_check_and_explain_print_what_is_shown(tmp_path, monkeypatch):
+    """The page has their output word for word."""
+    page = section(DOCS / "rules.md", "Tools for rule writers")
+    rules = written(tmp_path).with_name("my_rules.yaml")
+    monkeypatch.chdir(tmp_path)
+    bad = rules.read_text().replace("median(grad_norm", "medan(grad_nrm")
+    bad = bad.replace("cooldown: 100 steps", "cooldown: 100")
+    Path("bad.yaml").write_text(bad)
+    assert CliRunner().invoke(main, ["check", rules.name, "stability"]).stdout in page
+    assert CliRunner().invoke(main, ["check", "bad.yaml"]).stderr in page
+    explained = CliRunner().invoke(main, ["explain", "GradientFarAboveBaseline", "--rules", rules.name])
+    assert explained.exit_code == 0
+    assert explained.stdout in page
 
 
 @pytest.mark.parametrize("block", blocks("json"), ids=str)

@@ -130,6 +130,15 @@ def test_one_that_did_not_help_is_reverted():
     assert first.actions[0].id != second.actions[0].id
 
 
+def test_what_takes_itself_back_is_not_reverted():
+    """A learning rate that recovers would end too high."""
+    body = VERIFIED.replace("OTHERWISE", "revert").replace("{factor: 0.5}", "{factor: 0.5, recover_over: 50}")
+    trainer = ScriptedTrainer(book(body), delay=1, changes={"scale_lr": (0.3, 0.15)})
+    trainer.run("loss", [5.0] * 9 + [12.0] * 15)
+    assert verification(trainer) == [(17, False)]
+    assert len(trainer.interventions) == 1
+
+
 def test_one_that_did_not_help_is_escalated():
     """Once in an incident."""
     body = VERIFIED.replace("OTHERWISE", "escalate") + "escalate: [{stop: {}}]\n"

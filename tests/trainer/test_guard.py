@@ -21,7 +21,8 @@ def test_hello_and_run_json_introduce_the_trainer(run_dir: Path, monitor: Monito
     run = Run()
     with Guard(run.model, run.optimizer, run_dir=run_dir):
         hello, info = monitor.hello(), RunDirectory(run_dir).read_info()
-    assert set(hello.signals) == set(SIGNALS)
+    assert set(hello.signals) <= set(SIGNALS)
+    assert {"loss", "grad_norm", "lr", "confidence", "activation_sparsity", "step_seconds"} <= set(hello.signals)
     assert set(hello.actions) == {
         *("scale_lr", "rewarm_lr", "scale_weight_decay", "restore_checkpoint", "save_checkpoint", "stop", "diagnose")
     }

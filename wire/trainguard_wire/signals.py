@@ -27,4 +27,28 @@ SIGNALS: dict[str, SignalSpec] = {
     ),
     "dead_units": SignalSpec("ratio", "share of activation units that are zero on the whole batch"),
     "step_seconds": SignalSpec("seconds", "time from the end of the last guarded step to the end of this one"),
+    # as the seed writes them
+    "class_separation": SignalSpec(
+        "1", "sum over classes of |class mean - mean| over the class's variance, as the seed defines it"
+    ),
+    "feature_utilization": SignalSpec("ratio", "share of features with a standard deviation above 0.1 over the batch"),
+    "compressibility": SignalSpec("ratio", "share of parameters with |w| < 0.1, as the seed defines it"),
+    # scale-free
+    "zero_fraction": SignalSpec("ratio", "share of activations that are exactly zero"),
+    "confidence_normalized": SignalSpec("ratio", "(confidence - 1/K) / (1 - 1/K): 0 is chance, whatever the classes K"),
+    "class_separation_r2": SignalSpec(
+        "1", "1 - mean cosine distance within classes / between classes, of penultimate features; at most 1"
+    ),
+    "kappa_compressibility": SignalSpec(
+        "ratio", "1 - the share of the weights' L2 norm that is lost when only the largest kappa of them are kept"
+    ),
+    "pq_index": SignalSpec("ratio", "sparsity of the weights by their L1 and L2 norm; 0 is all equal"),
+    "update_ratio": SignalSpec("1", "L2 norm of the step's parameter update over that of the parameters"),
+    "rms_ratio": SignalSpec("1", "root mean square of gradient over its running second moment; above 2 is a mismatch"),
+    "param_norm": SignalSpec("1", "L2 norm of all parameters together"),
+    "bias_conflict_loss_share": SignalSpec("ratio", "share of the loss that comes from bias-conflicting samples"),
+    "nonfinite": SignalSpec("1", "elements of the gradients that are NaN or infinite"),
+    "throughput": SignalSpec("samples/second", "training samples per second of the step"),
+    "memory_bytes": SignalSpec("bytes", "peak memory of the accelerator, or of the process where there is none"),
+    "overhead_ratio": SignalSpec("ratio", "share of the step's time that the guard took"),
 }
