@@ -88,14 +88,14 @@ class Decisions:
             reason = verify.clause.source if helped else f"not within {verify.within}: {verify.clause.source}"
             self._verified(watch, trial.intervention, bool(helped), reason, scene)
         situation = self._situation(watch, scene)
-        escalates = trial.failed and verify.otherwise == "escalate" and not watch.escalated
-        if trial.failed and (situation.in_flight or (escalates and not self._may_escalate(watch, situation))):
+        remedy = watch.rule.escalate if verify.otherwise == "escalate" else ()
+        if trial.failed and policy.obstacle(watch.rule, remedy, situation):
             return  # first things first: the remedy follows when nothing stands in its way
         watch.begin_trial(None)
-        if escalates:
+        if trial.failed and remedy and not watch.escalated:
             self._escalate(watch, scene, f"{trial.intervention.id} did not help")
         elif trial.failed and verify.otherwise == "revert":
-            answer = Answer("act", f"reverted: {trial.intervention.id} did not help")
+            answer = policy.go(watch.rule, f"reverted: {trial.intervention.id} did not help")
             reversal = plan(watch, (), scene.generation, scene.now, answer.reason, ".revert")
             if actions := trial.undoing(reversal.id):
                 self._answer(watch, again(reversal, actions=actions), answer, scene, first=False)

@@ -153,21 +153,23 @@ class Engine:
         return Scene(self.last, self.generation, self._now, output)
 
     def _attend(self, loud: list[Watch], plan: Plan, epoch: float, output: Output) -> None:
-        """The rules that are not quiet: advance them, let those that fire decide, look after those on trial."""
-        firing, now = [], self._now
+        """The rules that are not quiet: advance them, look after those on trial, let those that fire decide.
+
+        Only then do they learn the sample, or pass it over: everything above is about the sample itself.
+        """
         scene = self._scene(output)
-        for watch in loud:
-            if watch in plan.judged and self._advance(watch, now, output):
-                firing.append(watch)
-            frozen = watch.state != "inactive" and not watch.rule.rolling
-            plan.feed(watch, self.last, now.step, epoch, now.time, frozen=frozen)
-            if watch.called and not watch.heard:
-                watch.release()  # a level is not accepted as normal before the trainer has heard of it
+        now = scene.now
+        firing = [watch for watch in loud if watch in plan.judged and self._advance(watch, now, output)]
         for watch in loud:
             if watch.trial is not None:
                 self._decisions.judge(watch, scene)
         for watch in sorted(firing, key=lambda watch: -watch.rule.rank):
             self._decisions.decide(watch, scene)
+        for watch in loud:
+            frozen = watch.state != "inactive" and not watch.rule.rolling
+            plan.feed(watch, self.last, now.step, epoch, now.time, frozen=frozen)
+            if watch.called and not watch.heard:
+                watch.release()  # a level is not accepted as normal before the trainer has heard of it
         self._waiting = self._decisions.waiting
 
     def _advance(self, watch: Watch, now: Moment, output: Output) -> bool:

@@ -49,6 +49,7 @@ class Watch:
         self.memory = Memory()
         self.trial: Trial | None = None
         self.state: AlertState = "inactive"
+        self.shown: float | None = None
         self.onset: Moment | None = None
         self.last_true: Moment | None = None
         self.verdict: Verdict | None = None
@@ -74,6 +75,7 @@ class Watch:
             held=self.onset is not None and self.rule.for_.passed(self.onset, now),
             lapsed=self.last_true is None or self.rule.keep_firing_for.passed(self.last_true, now),
         )
+        self.shown = self.value(values, now)
         if self.state == "inactive":
             self.calm()
         self.quiet = self.state == "inactive" and self.trial is None
@@ -131,7 +133,7 @@ class Watch:
         return summarise(self.rule.annotations, self.rule.name, self.when, values, now)
 
     def status(self, values: dict[str, float], now: Moment | None, evaluations: int) -> RuleStatus:
-        value = None if now is None else self.value(values, now)
+        value = None if now is None else self.value(values, now) if self.quiet else self.shown
         onset = None if self.onset is None else self.onset.step
         rule = self.rule
         return RuleStatus(rule.name, rule.group, self.state, value, onset, evaluations, self.unknown)

@@ -62,7 +62,7 @@ What it watches
 When it fires, and when it lets go
   - Pending as soon as the condition is true; firing once it has been true for 2 steps without a
     break.
-  - It lets go as soon as the condition is false and this is true: loss < mean(loss, 20)
+  - It lets go as soon as the condition is false and this is true: loss < mean(loss, 20).
   - Not before 5 steps after the condition was last true, though.
   - Where the condition can't be known (a NaN, a window not filled), the state stays as it is.
 

@@ -113,7 +113,7 @@ def test_an_intervention_that_helped_is_said_to():
     """`verify` looks at samples after the action only, and remembers the onset."""
     body = VERIFIED.replace("OTHERWISE", "revert")
     trainer = ScriptedTrainer(book(body), delay=1).run("loss", [5.0] * 9 + [12.0] * 2 + [3.0] * 9)
-    assert verification(trainer) == [(13, True)]
+    assert verification(trainer) == [(14, True)]
     assert len(trainer.interventions) == 1
 
 

@@ -99,7 +99,7 @@ def _life(rule: Rule) -> Iterator[str]:
     when = (
         f"the condition is false and this is true: {rule.resolve.source}" if rule.resolve else "the condition is false"
     )
-    yield f"It lets go as soon as {when}"
+    yield f"It lets go as soon as {when}."
     if rule.keep_firing_for.amount:
         yield f"Not before {rule.keep_firing_for} after the condition was last true, though."
     yield "Where the condition can't be known (a NaN, a window not filled), the state stays as it is."

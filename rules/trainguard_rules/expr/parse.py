@@ -202,6 +202,8 @@ class _Reader:
         function = FUNCTIONS.get(at.func.id)
         if function is None:
             self.problem(at, f"unknown function {at.func.id!r}{_near(at.func.id, FUNCTIONS)}")
+            for inner in at.args[:1]:  # what is wrong in there is wrong whatever the function
+                self.node(inner)
             return None
         given = self._bind(at, function)
         if given is None:
