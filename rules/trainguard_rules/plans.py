@@ -40,15 +40,20 @@ class Plan:
         """Feed a sample to the statistics of one rule."""
         learn = self._learners.get((watch, frozen))
         if learn is None:
-            body, names = self._learning(watch, frozen=frozen)
+            body, names = self._learning(watch, frozen=frozen, on_trial=True)
             learn = self._learners[watch, frozen] = make_function([*body, "return"], watch.signals & self._known, names)
         learn(values, step, epoch, time)
 
-    def _learning(self, watch: Watch, *, frozen: bool) -> tuple[list[str], dict[str, Any]]:
+    def _learning(self, watch: Watch, *, frozen: bool, on_trial: bool) -> tuple[list[str], dict[str, Any]]:
+        """The rule's own expression is frozen or not; `verify` is only at work while an intervention is on trial."""
         body, names = [], {}
         for program in watch.programs:
-            # An expression of its own, such as `verify`, has no incident to keep its windows from.
-            body += program.learning(self._fresh, self._known, frozen=frozen and program in watch.freezing)
+            body += program.learning(
+                self._fresh,
+                self._known,
+                frozen=frozen and program in watch.freezing,
+                for_onset=program is watch.verify and not on_trial,
+            )
             names.update(program.names)
         return body, names
 
@@ -60,7 +65,7 @@ class Plan:
             body += [line for program in watch.programs for line in program.noting(self._fresh)]
         for watch in watches:
             me = f"r{watch.index}"
-            learning, used = self._learning(watch, frozen=False)
+            learning, used = self._learning(watch, frozen=False, on_trial=False)
             names.update(used, **{me: watch})
             signals |= watch.signals & self._known
             if watch in self.judged:

@@ -84,7 +84,7 @@ def test_a_loss_that_is_no_number(bad):
     t.sample({"loss": bad})
     assert kinds(t) == [("PretrainingLossNotFinite", ["restore_checkpoint"])]
     t.run("loss", [bad] * 200)
-    assert ("PretrainingLossNotFinite", ["restore_checkpoint", "scale_lr"]) in kinds(t)
+    assert ["restore_checkpoint", "scale_lr"] in [actions for _, actions in kinds(t)]
 
 
 def test_gradients_warn_and_no_more():

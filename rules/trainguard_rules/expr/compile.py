@@ -9,7 +9,7 @@ from collections.abc import Callable, Collection, Iterable
 from typing import Any
 
 from trainguard_rules.expr import nodes
-from trainguard_rules.expr.nodes import Node, asks_for_age, compared_bare, needed_by, signals_of
+from trainguard_rules.expr.nodes import Node, asks_for_age, captured_in, needed_by, outside_of_onset, signals_of
 from trainguard_rules.expr.writer import CLOCK, HELPERS, Writer, signal_variable
 from trainguard_rules.stats import Reference, Snapshot, Tracker
 from trainguard_rules.stats.at_onset import AtOnset
@@ -32,7 +32,8 @@ class Program:
         self.signals = signals_of(node)
         self.needed = needed_by(node)
         self.wants_every_sample = not self.signals or asks_for_age(node)
-        self.has_reference_only = bool(self.signals) and not compared_bare(node)
+        self._captured = captured_in(node)
+        self._before_only = self._captured - set(outside_of_onset(node))
         self._writer = Writer(node, prefix)
         self.condition = self._writer.truth(node) if nodes.is_truth(node) else self._writer.number(node)
         leading = self._writer.number(_leading_number(node))
@@ -45,16 +46,20 @@ class Program:
         """What the code refers to."""
         return self._writer.names
 
-    def learning(self, fresh: frozenset[str], known: Collection[str], *, frozen: bool) -> list[str]:
+    def learning(
+        self, fresh: frozenset[str], known: Collection[str], *, frozen: bool, for_onset: bool = False
+    ) -> list[str]:
         """Code that feeds a sample of the ``fresh`` signals to the statistics that look at any of them.
 
         A statistic that also needs a signal not yet ``known`` is left out. ``frozen`` makes references pass
         the sample over. Arguments are computed before anything is updated, so that nested windows too exclude
-        the current sample.
+        the current sample. ``for_onset`` leaves out what is not asked for before an incident begins.
         """
         read, write = [], []
         for call, (statistic, slot) in self._writer.statistics.items():
             if not signals_of(call) & fresh or not needed_by(call) <= set(known) or call.function.argument == "signal":
+                continue
+            if for_onset and call not in self._captured:
                 continue
             x = f"{slot}_x"
             read.append(f"{x} = {self._writer.number(call.argument)}")
@@ -99,9 +104,9 @@ class Program:
                 statistic.reset()
 
     def restart(self) -> None:
-        """Forget all samples, but not what was captured at the onset."""
-        for statistic in self.statistics:
-            if not isinstance(statistic, AtOnset):
+        """Begin anew after an action, but for what was captured at the onset, and what the next onset will ask."""
+        for call, (statistic, _) in self._writer.statistics.items():
+            if not isinstance(statistic, AtOnset) and call not in self._before_only:
                 statistic.reset()
 
     def reset(self, step: int = 0) -> None:

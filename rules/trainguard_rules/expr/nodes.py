@@ -123,6 +123,20 @@ def compared_bare(node: Node) -> frozenset[str]:
     return frozenset().union(*map(compared_bare, children(node)))
 
 
+def captured_in(node: Node) -> frozenset["Call"]:
+    """The calls inside of an ``at_onset``: what has to be known when an incident begins."""
+    onsets = [n for n in walk(node) if isinstance(n, Call) and n.function.name == "at_onset"]
+    return frozenset(n for onset in onsets for n in walk(onset.argument) if isinstance(n, Call))
+
+
+def outside_of_onset(node: Node) -> Iterator[Node]:
+    """The node and everything below it, but for what stands inside of an ``at_onset``."""
+    yield node
+    if not (isinstance(node, Call) and node.function.name == "at_onset"):
+        for child in children(node):
+            yield from outside_of_onset(child)
+
+
 def asks_for_age(node: Node) -> bool:
     """Whether the expression can change without a fresh sample."""
     return any(isinstance(n, Call) and n.function.argument == "signal" for n in walk(node))
