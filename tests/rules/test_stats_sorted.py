@@ -22,7 +22,7 @@ def small_blocks(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def check(ordered: SortedWindow, tail: list[float]) -> None:
     """Every rank, from every finger, and the house rules of the blocks."""
-    blocks = ordered._blocks
+    blocks = ordered.blocks
     everything = [-math.inf, *sorted(tail), math.inf]
     assert [x for block in blocks for x in block] == everything
     assert ordered._lasts == [block[-1] for block in blocks]

@@ -8,6 +8,7 @@ moves, so the search sets out from where it was, in strides that double, and hal
 
 from trainguard_rules.stats.base import NAN
 from trainguard_rules.stats.median import Median
+from trainguard_rules.stats.sorted_window import RankStatistic
 
 
 class Mad(Median):
@@ -21,6 +22,9 @@ class Mad(Median):
         self.median = NAN
         self._low = 1
         self._lower, self._upper = self.ordered.finger(), self.ordered.finger()
+
+    def update(self, x: float) -> None:
+        RankStatistic.update(self, x)
 
     def read(self, n: int) -> float:
         m = self.median = super().read(n)

@@ -59,12 +59,12 @@ class SortedWindow:
     """
 
     def __init__(self) -> None:
-        self._blocks: list[list[float]] = [[-INF, INF]]
+        self.blocks: list[list[float]] = [[-INF, INF]]
         self._lasts = [INF]
         self._fingers: list[Finger] = []
 
     def finger(self) -> Finger:
-        self._fingers.append(Finger(self._blocks))
+        self._fingers.append(Finger(self.blocks))
         return self._fingers[-1]
 
     def fill(self, values: list[float]) -> None:
@@ -72,15 +72,15 @@ class SortedWindow:
 
     def add(self, x: float) -> None:
         j = bisect_left(self._lasts, x)
-        insort(self._blocks[j], x)
+        insort(self.blocks[j], x)
         for finger in self._fingers:
             finger.before += j < finger.block
-        if len(self._blocks[j]) > BLOCK:
+        if len(self.blocks[j]) > BLOCK:
             self._balance()
 
     def replace(self, old: float, new: float) -> None:
         """Take out ``old``, which is there, and put in ``new``."""
-        blocks, lasts = self._blocks, self._lasts
+        blocks, lasts = self.blocks, self._lasts
         if len(blocks) == 1:  # its last value is the sentinel, and no finger has to move
             block = blocks[0]
             del block[bisect_left(block, old)]
@@ -97,11 +97,7 @@ class SortedWindow:
         gainer = blocks[j]
         insort(gainer, new)
         for finger in self._fingers:
-            b = finger.block
-            if i < b:
-                finger.before -= 1
-            if j < b:
-                finger.before += 1
+            finger.before += (j < finger.block) - (i < finger.block)
         if block and len(gainer) <= BLOCK:
             lasts[i] = block[-1]  # that of the gainer is still its last
         else:
@@ -110,7 +106,7 @@ class SortedWindow:
     def _balance(self) -> None:
         """Cut blocks that are too long, drop empty ones."""
         blocks: list[list[float]] = []
-        for block in self._blocks:
+        for block in self.blocks:
             if len(block) > BLOCK:
                 half = len(block) // 2
                 blocks += block[:half], block[half:]
@@ -126,7 +122,7 @@ class SortedWindow:
         self._place([ordered[k : k + size] for k in range(0, len(ordered), size)])
 
     def _place(self, blocks: list[list[float]]) -> None:
-        self._blocks[:] = blocks
+        self.blocks[:] = blocks
         self._lasts = [block[-1] for block in blocks]
         for finger in self._fingers:
             finger.block = finger.before = 0

@@ -33,6 +33,28 @@ class Std(Reference):
 
     def update(self, x: float) -> None:
         samples, means = self.samples, self._means
+        front = len(means) - 1
+        if len(samples) < self.window or front < 1:
+            self._grow_or_flip(x)
+            return
+        # What nearly every update is: the oldest leaves the front, the newcomer joins the back.
+        n, squares, anchor, mean = self.window, self._squares, self._anchor, self._mean
+        samples.popleft()
+        samples.append(x)
+        means.pop()
+        squares.pop()
+        back = n - front
+        x -= anchor
+        d = x - mean
+        mean += d / back
+        self._mean = mean
+        square = self._square = self._square + d * (x - mean)
+        d = mean - means[-1]
+        self.mean = anchor + mean - d * front / n
+        self.value = sqrt((square + squares[-1] + d * d * (front * back / n)) / (n - 1))
+
+    def _grow_or_flip(self, x: float) -> None:
+        samples, means = self.samples, self._means
         samples.append(x)
         n = len(samples)
         if n > self.window:
