@@ -104,8 +104,8 @@ class Engine:
             values = sample.all_values()
             self.nonfinite.update(sample.nonfinite.keys())
         plan = self._plans.last
-        if plan is None or plan.signals != list(values):
-            plan = self._find_plan(values)
+        if plan is None or sample.nonfinite or plan.signals != list(values):
+            plan = self._find_plan(values, finite=not sample.nonfinite)
         self.last = last = values if plan.is_complete else {**self.last, **values}
         self._sampled = sample
         if self._waiting:
@@ -129,10 +129,10 @@ class Engine:
         self._new_generation(sample, None, "the run went on in a new generation", output)
         return True
 
-    def _find_plan(self, values: Mapping[str, float]) -> Plan:
+    def _find_plan(self, values: Mapping[str, float], *, finite: bool) -> Plan:
         if not values.keys() <= self.last.keys():  # rules that waited for a signal may come in
             self._plans.clear()
-        return self._plans.of(tuple(values), self.last.keys() | values.keys())
+        return self._plans.of(tuple(values), self.last.keys() | values.keys(), finite=finite)
 
     def _expire(self, sample: Sample, output: Output) -> None:
         self._decisions.expire(sample, self._scene(output))

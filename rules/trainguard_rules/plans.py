@@ -25,8 +25,11 @@ class Plan:
     the others only learn, for the sake of their other expressions.
     """
 
-    def __init__(self, watches: Iterable[Watch], signals: tuple[str, ...], known: frozenset[str]) -> None:
+    def __init__(
+        self, watches: Iterable[Watch], signals: tuple[str, ...], known: frozenset[str], *, finite: bool
+    ) -> None:
         self.runs = 0
+        self._finite = finite
         self.signals = list(signals)
         fresh = frozenset(signals)
         self.is_complete = known <= fresh
@@ -53,6 +56,7 @@ class Plan:
                 self._known,
                 frozen=frozen and program in watch.freezing,
                 for_onset=program is watch.verify and not on_trial,
+                finite=self._finite,
             )
             names.update(program.names)
         return body, names
@@ -82,20 +86,22 @@ class Plan:
 
 
 class Plans:
-    """The plans of an engine, made when first needed. ``last`` is the one asked for last."""
+    """The plans of an engine, made when first needed. ``last`` is the one last asked for, for finite samples."""
 
     def __init__(self, watches: list[Watch]) -> None:
         self._watches = watches
         self.last: Plan | None = None
-        self._plans: dict[tuple[str, ...], Plan] = {}
+        self._plans: dict[tuple[tuple[str, ...], bool], Plan] = {}
 
-    def of(self, signals: tuple[str, ...], known: Iterable[str]) -> Plan:
-        plan = self._plans.get(signals)
+    def of(self, signals: tuple[str, ...], known: Iterable[str], *, finite: bool) -> Plan:
+        """The plan for samples of these signals; ``finite`` for those that hold finite values only."""
+        plan = self._plans.get((signals, finite))
         if plan is None:
             if len(self._plans) >= MOST_PLANS:
                 self.clear()
-            plan = self._plans[signals] = Plan(self._watches, signals, frozenset(known))
-        self.last = plan
+            plan = Plan(self._watches, signals, frozenset(known), finite=finite)
+            self._plans[signals, finite] = plan
+        self.last = plan if finite else None
         return plan
 
     def evaluations(self, watch: Watch) -> int:

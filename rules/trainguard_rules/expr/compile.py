@@ -47,13 +47,20 @@ class Program:
         return self._writer.names
 
     def learning(
-        self, fresh: frozenset[str], known: Collection[str], *, frozen: bool, for_onset: bool = False
+        self,
+        fresh: frozenset[str],
+        known: Collection[str],
+        *,
+        frozen: bool,
+        for_onset: bool = False,
+        finite: bool = False,
     ) -> list[str]:
         """Code that feeds a sample of the ``fresh`` signals to the statistics that look at any of them.
 
         A statistic that also needs a signal not yet ``known`` is left out. ``frozen`` makes references pass
         the sample over. Arguments are computed before anything is updated, so that nested windows too exclude
-        the current sample. ``for_onset`` leaves out what is not asked for before an incident begins.
+        the current sample. ``for_onset`` leaves out what is not asked for before an incident begins. ``finite``
+        promises that the fresh values are.
         """
         read, write = [], []
         for call, (statistic, slot) in self._writer.statistics.items():
@@ -63,7 +70,9 @@ class Program:
                 continue
             x = f"{slot}_x"
             read.append(f"{x} = {self._writer.number(call.argument)}")
-            condition = "" if getattr(statistic, "takes_nonfinite", False) else f"if {x} - {x} == 0.0: "
+            certain = finite and isinstance(call.argument, nodes.Signal) and call.argument.name in fresh
+            takes_all = certain or getattr(statistic, "takes_nonfinite", False)
+            condition = "" if takes_all else f"if {x} - {x} == 0.0: "
             if isinstance(statistic, Reference):
                 write.append(f"{condition}{slot}.{'hold' if frozen else 'update'}({x})")
             elif not isinstance(statistic, AtOnset):
