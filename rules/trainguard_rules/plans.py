@@ -67,6 +67,7 @@ class Plan:
         signals: set[str] = set()
         for watch in watches:
             body += [line for program in watch.programs for line in program.noting(self._fresh)]
+        finite = self._fresh if self._finite else frozenset[str]()
         for watch in watches:
             me = f"r{watch.index}"
             learning, used = self._learning(watch, frozen=False, on_trial=False)
@@ -74,7 +75,7 @@ class Plan:
             signals |= watch.signals & self._known
             if watch in self.judged:
                 body += [
-                    f"if {me}.quiet and not (c := {watch.when.condition}):",
+                    f"if {me}.quiet and not (c := {watch.when.condition_of_finite(finite)}):",
                     f" if c is None: {me}.unknown += 1",
                 ]
             else:

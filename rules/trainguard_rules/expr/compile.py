@@ -29,6 +29,7 @@ class Program:
     """
 
     def __init__(self, node: Node, prefix: str = "") -> None:
+        self._node = node
         self.signals = signals_of(node)
         self.needed = needed_by(node)
         self.wants_every_sample = not self.signals or asks_for_age(node)
@@ -40,6 +41,10 @@ class Program:
         self.statistics: tuple[Reference | Tracker, ...] = tuple(s for s, _ in self._writer.statistics.values())
         self.evaluate: Evaluate = self.function([f"return {self.condition}"])
         self.value: Measure = self.function([f"return {leading}"])
+
+    def condition_of_finite(self, finite: frozenset[str]) -> str:
+        """`condition`, for samples in which these signals are finite."""
+        return self._writer.truth_of_finite(self._node, finite)
 
     @property
     def names(self) -> dict[str, Any]:

@@ -13,6 +13,9 @@ from trainguard_rules.stats import Reference, Tracker
 
 HELPERS: dict[str, Any] = {"_div": functions.divide, "_mod": functions.modulo, "_pow": functions.power}
 _INVERSE = {"<": ">=", "<=": ">", ">": "<=", ">=": "<"}
+_OF_FINITE = {"isfinite": "True", "isnan": "False"}
+_NEGATED = {"True": "False", "False": "True"}
+SHORT = 200  # characters of code that may stand twice
 _COMES_WITH = {"mean": "std", "median": "mad"}
 CLOCK = "step, epoch, time"
 
@@ -36,6 +39,15 @@ class Writer:
         self.statistics: dict[Call, tuple[Reference | Tracker, str]] = {}
         self._prefix = prefix
         self._temporaries = 0
+        self._finite: frozenset[str] = frozenset()
+
+    def truth_of_finite(self, node: Node, finite: frozenset[str]) -> str:
+        """As `truth`, where these signals are known to be finite: what can't be unknown is not asked whether it is."""
+        self._finite = finite
+        try:
+            return self.truth(node)
+        finally:
+            self._finite = frozenset()
 
     def number(self, node: Node) -> str:
         """Code that gives a float."""
@@ -63,9 +75,11 @@ class Writer:
             case nodes.Logic(operator, operands):
                 return self._fold(operator, [self.truth(operand) for operand in operands])
             case nodes.Not(operand):
-                a = self._temporary()
-                return f"(None if ({a} := {self.truth(operand)}) is None else not {a})"
+                inner, a = self.truth(operand), self._temporary()
+                return _NEGATED.get(inner) or f"(None if ({a} := {inner}) is None else not {a})"
             case nodes.Call(function=function) if function.pure is not None:
+                if function.name in _OF_FINITE and self._is_finite(node.argument):
+                    return _OF_FINITE[function.name]
                 return self._call(node)
             case nodes.Call():
                 a = self._temporary()
@@ -74,12 +88,21 @@ class Writer:
                 raise AssertionError(f"{node} is no comparison")
 
     def _arithmetic(self, operator: str, left: str, right: str) -> str:
+        if operator == "/" and len(left) <= SHORT:
+            b = self._temporary()
+            return f"({left} / {b} if ({b} := {right}) else _div({left}, {b}))"
         helper = {"/": "_div", "%": "_mod", "**": "_pow"}.get(operator)
         return f"{helper}({left}, {right})" if helper else f"({left} {operator} {right})"
 
     def _compare(self, node: nodes.Compare) -> str:
-        pairs, left = [], self.number(node.operands[0])
+        pairs, before, left = [], node.operands[0], self.number(node.operands[0])
         for operator, operand in zip(node.operators, node.operands[1:], strict=True):
+            if self._is_finite(before) and self._is_finite(operand):
+                right = self.number(operand)
+                pairs.append(f"({left} {operator} {right})")
+                before, left = operand, right
+                continue
+            before = operand
             a, b = self._temporary(), self._temporary()
             test = f"({a} := {left}) {operator} ({b} := {self.number(operand)})"
             known = f"{a} {_INVERSE[operator]} {b}" if operator in _INVERSE else f"{a} == {a} and {b} == {b}"
@@ -100,6 +123,16 @@ class Writer:
             f"({decisive} if ({a} := {left}) is {decisive} or ({b} := {right}) is {decisive}"
             f" else {other} if {a} is {other} and {b} is {other} else None)"
         )
+
+    def _is_finite(self, node: Node) -> bool:
+        """Whether the node is plainly a finite number, and so short that it may be written twice."""
+        match node:
+            case nodes.Number() | nodes.Clock(name="step"):
+                return True
+            case nodes.Signal(name):
+                return name in self._finite
+            case _:
+                return False
 
     def _call(self, node: Call) -> str:
         function = node.function

@@ -21,18 +21,23 @@ class Mean(Reference):
         self._back = 0.0
 
     def update(self, x: float) -> None:
-        samples, front = self.samples, self._front
-        if len(samples) == self.window:
-            if not front:
-                front.extend(accumulate(reversed(samples)))
-                self._back = 0.0
-            front.pop()
-            samples.popleft()
+        samples, n = self.samples, self.window
+        if len(samples) < n:
+            samples.append(x)
+            self._back += x
+            n = len(samples)
+            if n >= self.warm:
+                self.value = self._back / n
+            return
+        front = self._front
+        if not front:
+            front.extend(accumulate(reversed(samples)))
+            self._back = 0.0
+        front.pop()
+        samples.popleft()
         samples.append(x)
-        self._back += x
-        n = len(samples)
-        if n >= self.warm:
-            self.value = ((front[-1] if front else 0.0) + self._back) / n
+        back = self._back = self._back + x
+        self.value = ((front[-1] if front else 0.0) + back) / n
 
     def snapshot(self) -> Snapshot:
         return {"samples": list(self.samples), "front": len(self._front), "back": self._back, "held": self.held}
