@@ -22,6 +22,11 @@ class Moment(NamedTuple):
     epoch: int | None
     time: float
 
+    @property
+    def clock(self) -> tuple[int, float, float]:
+        """Step, epoch and time as a program takes them: NaN for an epoch that is not known."""
+        return self.step, float("nan") if self.epoch is None else self.epoch, self.time
+
 
 class Duration(NamedTuple):
     """So many steps, epochs or seconds."""

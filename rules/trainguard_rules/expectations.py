@@ -27,9 +27,8 @@ class Vigil:
         fresh = frozenset((*sample.values, *sample.nonfinite))
         met = None
         if program.needed <= values.keys() and (program.signals & fresh or program.wants_every_sample):
-            epoch = float("nan") if now.epoch is None else now.epoch
-            met = program.evaluate(values, now.step, epoch, now.time)
-            self._learner(fresh, values)(values, now.step, epoch, now.time)
+            met = program.evaluate(values, *now.clock)
+            self._learner(fresh, values)(values, *now.clock)
         within = self.expectation.within
         if met:
             return self._report(sample, values, now, met=True, reason=self.expectation.when.source)
@@ -62,17 +61,12 @@ class Vigil:
         self, record: Sample | Goodbye, values: dict[str, float], now: Moment, *, met: bool, reason: str
     ) -> Reached:
         self._done = True
-        value = None
-        if self._program.needed <= values.keys():
-            epoch = float("nan") if now.epoch is None else now.epoch
-            value = self._program.value(values, now.step, epoch, now.time)
-            value = float(value) if value - value == 0.0 else None
         return Reached(
             step=record.step,
             generation=record.generation,
             time=record.time,
             rule=self.expectation.name,
             met=met,
-            value=value,
+            value=self._program.reading(values, now),
             reason=reason,
         )

@@ -1,6 +1,5 @@
 """One rule at work: its programs, its state, its memory."""
 
-from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 from trainguard_rules.alerts import advance
@@ -60,7 +59,7 @@ class Watch:
 
     def advance(self, values: dict[str, float], now: Moment) -> tuple[AlertState, bool | None]:
         """Move the state by one evaluation; gives the state before, and the condition."""
-        before, condition = self.state, self.when.evaluate(values, now.step, _epoch(now), now.time)
+        before, condition = self.state, self.when.evaluate(values, *now.clock)
         if condition is None:
             self.unknown += 1
         if condition:
@@ -112,10 +111,7 @@ class Watch:
 
     def verify_value(self, values: dict[str, float], now: Moment) -> float | None:
         """The left side of the first comparison of ``verify``."""
-        if self.verify is None or not self.verify.needed <= values.keys():
-            return None
-        value = self.verify.value(values, now.step, _epoch(now), now.time)
-        return float(value) if value - value == 0.0 else None
+        return None if self.verify is None else self.verify.reading(values, now)
 
     def inhibited(self, values: dict[str, float], now: Moment) -> bool:
         """Whether ``unless`` is true. Unknown, a signal never seen among it, does not inhibit."""
@@ -123,14 +119,16 @@ class Watch:
 
     def value(self, values: dict[str, float], now: Moment) -> float | None:
         """The left side of the first comparison; None where it is not finite or not known."""
-        if not self.when.needed <= values.keys():
-            return None
-        value = self.when.value(values, now.step, _epoch(now), now.time)
-        return float(value) if value - value == 0.0 else None
+        return self.when.reading(values, now)
 
-    def summary(self, values: Mapping[str, float], now: Moment) -> str:
+    def summary(self, values: dict[str, float], now: Moment) -> str:
         """The annotation ``summary``, filled in."""
-        return summarise(self.rule.annotations, self.rule.name, self.when, values, now)
+        fields: dict[str, float | int | str] = {**values, "rule": self.rule.name, "step": now.step}
+        if now.epoch is not None:
+            fields["epoch"] = now.epoch
+        if self.when.needed <= values.keys():
+            fields["value"] = float(self.when.value(values, *now.clock))
+        return fill(self.rule.annotations.get("summary", ""), fields)
 
     def status(self, values: dict[str, float], now: Moment | None, evaluations: int) -> RuleStatus:
         value = None if now is None else self.value(values, now) if self.quiet else self.shown
@@ -163,24 +161,9 @@ class Watch:
     def _capture(self, values: dict[str, float], now: Moment) -> None:
         for program in self.programs:
             if program is not self.verify or self.trial is None:
-                program.capture(values, now.step, _epoch(now), now.time)
-
-
-def summarise(
-    annotations: Mapping[str, str], name: str, program: Program, values: Mapping[str, float], now: Moment
-) -> str:
-    fields: dict[str, float | int | str] = {**values, "rule": name, "step": now.step}
-    if now.epoch is not None:
-        fields["epoch"] = now.epoch
-    if program.needed <= values.keys():
-        fields["value"] = float(program.value(dict(values), now.step, _epoch(now), now.time))
-    return fill(annotations.get("summary", ""), fields)
+                program.capture(values, now)
 
 
 def _ask(program: Program, values: dict[str, float], now: Moment) -> bool | None:
     known = dict.fromkeys(program.needed, float("nan")) | values
-    return program.evaluate(known, now.step, _epoch(now), now.time)
-
-
-def _epoch(now: Moment) -> float:
-    return float("nan") if now.epoch is None else now.epoch
+    return program.evaluate(known, *now.clock)

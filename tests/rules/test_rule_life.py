@@ -130,6 +130,16 @@ def test_one_that_did_not_help_is_reverted():
     assert first.actions[0].id != second.actions[0].id
 
 
+def test_an_onset_is_captured_before_the_other_signals_of_verify_are_seen():
+    """What `at_onset` asks for is enough to begin; the trial waits for the rest."""
+    body = "expr: loss > 10\nactions: [{stop: {}}]\ncooldown: 100 steps\nescalate: [{stop: {}}]\n"
+    body += "verify: {expr: val_loss < at_onset(loss), within: 3 steps}"
+    trainer = ScriptedTrainer(book(body, top="settle: 0 steps\nsignals: [val_loss]"))
+    trainer.run("loss", [5.0, 12.0, 5.0])
+    trainer.run("val_loss", [9.0])
+    assert verification(trainer) == [(4, True)]
+
+
 def test_what_takes_itself_back_is_not_reverted():
     """A learning rate that recovers would end too high."""
     body = VERIFIED.replace("OTHERWISE", "revert").replace("{factor: 0.5}", "{factor: 0.5, recover_over: 50}")

@@ -17,7 +17,6 @@ if TYPE_CHECKING:
     from trainguard_wire import RunDirectory
 
 POINTS = 0.02
-BROKEN = 0.5
 EPILOG = """\b
 Exit codes:
   0  the guarded run ended within 2 points of the run without faults

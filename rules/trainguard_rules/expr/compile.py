@@ -8,6 +8,7 @@ sample concerns into one function (`plans`).
 from collections.abc import Callable, Collection, Iterable
 from typing import Any
 
+from trainguard_rules.durations import Moment
 from trainguard_rules.expr import nodes
 from trainguard_rules.expr.nodes import Node, asks_for_age, captured_in, needed_by, outside_of_onset, signals_of
 from trainguard_rules.expr.writer import CLOCK, HELPERS, Writer, signal_variable
@@ -41,6 +42,11 @@ class Program:
         self.statistics: tuple[Reference | Tracker, ...] = tuple(s for s, _ in self._writer.statistics.values())
         self.evaluate: Evaluate = self.function([f"return {self.condition}"])
         self.value: Measure = self.function([f"return {leading}"])
+        self._onsets: list[tuple[AtOnset, frozenset[str], Measure]] = [
+            (statistic, needed_by(call), self._measure(call))
+            for call, (statistic, _) in self._writer.statistics.items()
+            if isinstance(statistic, AtOnset)
+        ]
 
     def condition_of_finite(self, finite: frozenset[str]) -> str:
         """`condition`, for samples in which these signals are finite."""
@@ -98,12 +104,18 @@ class Program:
         learn: Learn = self.function(body, known)
         return learn
 
-    def capture(self, values: Values, step: int, epoch: float, time: float) -> None:
+    def reading(self, values: Values, now: Moment) -> float | None:
+        """`value`; None where a signal has not been seen, or the value is not finite."""
+        if not self.needed <= values.keys():
+            return None
+        value = self.value(values, *now.clock)
+        return float(value) if value - value == 0.0 else None
+
+    def capture(self, values: Values, now: Moment) -> None:
         """An incident begins: ``at_onset`` keeps what there is now."""
-        for call, (statistic, _) in self._writer.statistics.items():
-            if isinstance(statistic, AtOnset) and needed_by(call) <= values.keys():
-                measure: Measure = self.function([f"return {self._writer.number(call.argument)}"])
-                statistic.capture(measure(values, step, epoch, time))
+        for statistic, needed, measure in self._onsets:
+            if needed <= values.keys():
+                statistic.capture(measure(values, *now.clock))
 
     def release(self) -> None:
         """Frozen references begin anew to count how long they have been frozen."""
@@ -139,11 +151,16 @@ class Program:
             if not isinstance(statistic, AtOnset):  # the incident goes on
                 statistic.restore(data)
 
+    def _measure(self, call: nodes.Call) -> Measure:
+        """The argument of a call, as a function that needs no other signal than the argument's."""
+        measure: Measure = make_function(
+            [f"return {self._writer.number(call.argument)}"], needed_by(call.argument), self.names
+        )
+        return measure
+
     def function(self, body: Iterable[str], known: Collection[str] | None = None) -> Any:
         """A function ``(v, step, epoch, time)`` of this body."""
-        signals = self.signals if known is None else self.signals & set(known)
-        if known is None:
-            signals = self.needed
+        signals = self.needed if known is None else self.signals & set(known)
         return make_function(body, signals, self.names)
 
 
