@@ -208,3 +208,43 @@ def test_one_rank_of_several_only_watches(run_dir: Path, monitor: Monitor, monke
         run.train(guard)
     assert not (run_dir.parent / "rank1").exists()
     assert guard.errors == {}
+
+
+def test_several_optimizers_step_together(run_dir: Path) -> None:
+    """As two plain calls would, bit for bit."""
+    run = Run()
+    with Guard(run.model, _two_optimizers(run), run_dir=run_dir) as guard:
+        run.train(guard, 5)
+    plain = Run()
+    optimizers = _two_optimizers(plain)
+    for _ in range(5):
+        plain.backward()
+        for optimizer in optimizers:
+            optimizer.step()
+    assert_same(run.model.state_dict(), plain.model.state_dict())
+
+
+def _two_optimizers(run: Run) -> list[torch.optim.Optimizer]:
+    body, head = run.model.layers[:4], run.model.layers[4:]
+    return [torch.optim.SGD(body.parameters(), lr=0.1), torch.optim.AdamW(head.parameters(), lr=0.01)]
+
+
+@pytest.mark.parametrize(
+    ("argument", "value", "complaint"),
+    [
+        ("optimizer", [], "optimizer is an empty list"),
+        ("keep_in_memory", -1, "keep_in_memory is -1, wanted a whole number of at least 0"),
+        ("state", {"ema": 3}, r"state\['ema'\] is 3 \(int\), wanted an object with state_dict"),
+        ("loader", [], "loader is"),
+        ("budget", 1.5, "budget is 1.5, wanted a share"),
+        ("monitor", "thread", "monitor is 'thread', wanted 'process' or 'embedded'"),
+        ("rules", "stability", "a monitor process is started with its own rules"),
+        ("lockstep", 0, "lockstep is 0, wanted a number of seconds above 0"),
+        ("features", "head", "features is 'head'"),
+    ],
+)
+def test_wrong_arguments_are_named(run_dir: Path, argument: str, value: Any, complaint: str) -> None:
+    """The thing, the value met, the value wanted."""
+    run = Run()
+    with pytest.raises((TypeError, ValueError), match=complaint):
+        Guard(run.model, **{"optimizer": run.optimizer, "run_dir": run_dir, argument: value})

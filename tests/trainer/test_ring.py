@@ -92,9 +92,9 @@ def test_manifest_and_state_are_readable_by_anybody(run_dir: Path) -> None:
     place = run_dir / "checkpoints" / "step-00000002"
     state = torch.load(place / "state.pt", weights_only=True)
     assert_same(state["model"], run.model.state_dict())
-    assert set(state) == {"model", "optimizer", "scheduler", "rng", "guard"}
+    assert set(state) == {"model", "optimizers", "schedulers", "rng", "guard"}
     assert state["guard"] == expected
-    assert state["scheduler"]["_milestones"] == [2]
+    assert state["schedulers"][0]["_milestones"] == [2]
     manifest = json.loads((place / "manifest.json").read_text())
     assert (manifest["step"], manifest["generation"], manifest["status"]) == (2, 0, "candidate")
     assert manifest["files"]["state.pt"]["bytes"] == (place / "state.pt").stat().st_size

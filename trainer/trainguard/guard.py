@@ -14,7 +14,7 @@ guard. What fails in here is counted, said once and goes out with the heartbeats
 
 import operator
 import os
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from types import TracebackType
 from typing import Any, Self
 
@@ -26,10 +26,9 @@ from trainguard.actuators import Stop
 from trainguard.emitter import Outcome
 from trainguard.faults import describe
 from trainguard.readout import readout
-from trainguard.signals.activations import activations_of
+from trainguard.settings import MonitorKind
 from trainguard.signals.base import StepView
 from trainguard.signals.gradients import clip_grads_
-from trainguard.training_state import TrainingState
 from trainguard.wiring import Instruments, Seat
 from trainguard_wire import RunDirectory
 
@@ -50,14 +49,25 @@ class Guard:
                     break
 
     Args:
-        scheduler: its state goes into the checkpoints. It is never stepped or changed.
+        optimizer: one, or several that step together.
+        scheduler: one or several; their state goes into the checkpoints. They are never stepped or changed.
+        scaler: a ``torch.amp.GradScaler``; `step` then steps through it and updates it.
         run_dir: where telemetry, control and checkpoints lie; ``$TRAINGUARD_RUNS/<script>-<time>-<pid>`` by
             default, ``runs/...`` where that is not set.
         checkpoint_every: steps between two checkpoints; None keeps none, and offers no restore.
         keep: how many checkpoints to keep; the newest good one stays in any case.
         every: steps between two measurements of a signal, by name; None for never. Cheap signals are measured
             in each step, ``activation_sparsity`` in each 100th.
+        keep_in_memory: how many checkpoints to keep in CPU memory as well.
+        state: more that belongs into a checkpoint, by name: whatever has ``state_dict`` and ``load_state_dict``.
+        loader: a data loader with ``state_dict`` and ``load_state_dict``, for a restore that rewinds the data.
+        knobs: numbers of yours that rules may change, by name.
+        budget: the share of the step's time that measuring may take, such as 0.01; None: no limit.
         activations: modules whose outputs are watched; by default all activation modules of torch.nn.
+        features: the module whose output are the features; by default the input of the last ``nn.Linear``.
+        monitor: who judges: a monitor ``process`` that reads the run directory, or one ``embedded`` in this process.
+        rules: for the embedded monitor, rule files and names of packs; ``stability`` by default.
+        lockstep: wait after each step for the monitor's verdict, so many seconds at most; None: never wait.
         heartbeat_seconds: at most so long without a heartbeat while steps go on.
 
     Raises TypeError and ValueError for wrong arguments. A run directory that cannot be used, or that another
@@ -70,30 +80,54 @@ class Guard:
     def __init__(
         self,
         model: nn.Module,
-        optimizer: Optimizer,
+        optimizer: Optimizer | Sequence[Optimizer],
         *,
         scheduler: Any = None,
+        scaler: Any = None,
         run_dir: str | os.PathLike[str] | None = None,
         checkpoint_every: int | None = 500,
         keep: int = 3,
+        keep_in_memory: int = 2,
+        state: Mapping[str, Any] | None = None,
+        loader: Any = None,
+        knobs: Mapping[str, Any] | None = None,
         every: Mapping[str, int | None] | None = None,
+        budget: float | None = None,
         activations: Iterable[nn.Module] | None = None,
+        features: nn.Module | None = None,
+        monitor: MonitorKind = "process",
+        rules: str | os.PathLike[str] | Sequence[str | os.PathLike[str]] | None = None,
+        lockstep: float | None = None,
         heartbeat_seconds: float = 10.0,
     ) -> None:
-        arguments.check_parts(model, optimizer, scheduler)
-        if checkpoint_every is not None:
-            arguments.check_count("checkpoint_every", checkpoint_every)
-        arguments.check_count("keep", keep)
-        arguments.check_seconds("heartbeat_seconds", heartbeat_seconds)
-        watched = activations_of(model) if activations is None else arguments.check_modules(activations)
-
-        self._model, self._optimizer = model, optimizer
-        parts = Instruments(model, optimizer, watched, every)
+        settings = arguments.settings(
+            model,
+            optimizer,
+            scheduler=scheduler,
+            scaler=scaler,
+            run_dir=run_dir,
+            checkpoint_every=checkpoint_every,
+            keep=keep,
+            keep_in_memory=keep_in_memory,
+            state=state,
+            loader=loader,
+            knobs=knobs,
+            every=every,
+            budget=budget,
+            activations=activations,
+            features=features,
+            monitor=monitor,
+            rules=rules,
+            lockstep=lockstep,
+            heartbeat_seconds=heartbeat_seconds,
+        )
+        self._model, self._optimizers, self._scaler = model, settings.optimizers, scaler
+        parts = Instruments(settings)
         self._clock, self._faults, self._progress = parts.clock, parts.faults, parts.progress
         self._emitter, self._meter = parts.emitter, parts.meter
         self._learning_rate, self._weight_decay = parts.learning_rate, parts.weight_decay
 
-        self._heartbeat_seconds = heartbeat_seconds
+        self._heartbeat_seconds = settings.heartbeat_seconds
         self._last_heartbeat = self._clock.ticks()
         self._last_step: float | None = None
         self._clip_norm: Tensor | None = None
@@ -101,9 +135,8 @@ class Guard:
         self._initial_checkpoint_due = True
         self._closed = False
 
-        directory = RunDirectory(arguments.run_path(run_dir, self._clock.time()))
-        state = TrainingState(model, optimizer, scheduler, self._faults)
-        checkpointer = parts.checkpointer(directory, state, self.state_dict, every=checkpoint_every, keep=keep)
+        directory = RunDirectory(settings.run_path)
+        checkpointer = parts.checkpointer(settings, directory, self.state_dict)
         self._stop = Stop(checkpointer)
         self._inbox = parts.inbox(checkpointer, self._stop)
         seat = Seat.take(directory, parts, self._inbox, checkpointer)
@@ -145,12 +178,16 @@ class Guard:
         *,
         logits: Tensor | None = None,
         targets: Tensor | None = None,
+        groups: Tensor | None = None,
         epoch: int | None = None,
     ) -> None:
-        """`before_step`, ``optimizer.step()``, `after_step`. Only the optimizer's own exceptions come out."""
-        self.before_step(loss, logits=logits, targets=targets, epoch=epoch)
+        """`before_step`, ``optimizer.step()``, `after_step`. Only the optimizer's own exceptions come out.
+
+        Several optimizers step one after the other; with a ``scaler``, it steps them and is updated.
+        """
+        self.before_step(loss, logits=logits, targets=targets, groups=groups, epoch=epoch)
         try:
-            self._optimizer.step()
+            self._step_optimizers()
         except BaseException:
             self._learning_rate.take_off()
             raise
@@ -162,6 +199,7 @@ class Guard:
         *,
         logits: Tensor | None = None,
         targets: Tensor | None = None,
+        groups: Tensor | None = None,
         epoch: int | None = None,
     ) -> None:
         """Between ``loss.backward()`` and ``optimizer.step()``: measure, and set the step's learning rate.
@@ -169,12 +207,14 @@ class Guard:
         Args:
             loss: the training loss, a scalar.
             logits: unnormalized class scores, N x K or N x ... x K; N x K x ... where ``targets`` has that shape.
-            targets: class indices. Only their shape is looked at.
+            targets: class indices, N or N x ....
+            groups: a spurious attribute of each sample, as a class index, N: where it differs from the target, the
+                sample is bias-conflicting.
             epoch: the current epoch, counted from 0.
         """
         if self._closed:
             return
-        self._view = StepView(loss=loss, logits=logits, targets=targets, clip_norm=self._clip_norm)
+        self._view = StepView(loss, logits, targets, groups, clip_norm=self._clip_norm)
         self._clip_norm = None
         self._progress.epoch = self._whole_epoch(epoch)
         if self._initial_checkpoint_due:
@@ -271,6 +311,15 @@ class Guard:
         if self._checkpointer is not None:
             self._checkpointer.save_if_due()
         self._inbox.poll()
+
+    def _step_optimizers(self) -> None:
+        for optimizer in self._optimizers:
+            if self._scaler is None:
+                optimizer.step()
+            else:
+                self._scaler.step(optimizer)
+        if self._scaler is not None:
+            self._scaler.update()
 
     def _save_initial_checkpoint(self) -> None:
         self._initial_checkpoint_due = False

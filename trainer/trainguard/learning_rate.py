@@ -6,6 +6,7 @@ except during ``optimizer.step()``: `put_on` writes min(lr * scale, ceiling), `t
 value back. Without a scale or a ceiling the groups are not touched at all.
 """
 
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from typing import Any, Literal
 
@@ -53,10 +54,10 @@ class Recovery:
 
 
 class LearningRate:
-    """The learning rates of an optimizer's groups under a factor ``scale`` and an optional ``ceiling``."""
+    """The learning rates of all groups of the optimizers under a factor ``scale`` and an optional ``ceiling``."""
 
-    def __init__(self, optimizer: Optimizer) -> None:
-        self._optimizer = optimizer
+    def __init__(self, optimizers: Sequence[Optimizer]) -> None:
+        self._optimizers = tuple(optimizers)
         self.scale = 1.0
         self.ceiling: Ceiling | None = None
         self._recoveries: list[Recovery] = []
@@ -83,13 +84,20 @@ class LearningRate:
             self._recoveries.append(Recovery(factor, recover_over, steps_done))
 
     @property
+    def _groups(self) -> list[dict[str, Any]]:
+        """Read anew each time: an optimizer that loads a state has other groups."""
+        if len(self._optimizers) == 1:
+            return self._optimizers[0].param_groups
+        return [group for optimizer in self._optimizers for group in optimizer.param_groups]
+
+    @property
     def exists(self) -> bool:
-        return all(isinstance(group.get("lr"), int | float | Tensor) for group in self._optimizer.param_groups)
+        return all(isinstance(group.get("lr"), int | float | Tensor) for group in self._groups)
 
     @property
     def base(self) -> float:
         """The scheduler's own value for the first group. Only meaningful while the overlay is off."""
-        return float(self._optimizer.param_groups[0]["lr"])
+        return float(self._groups[0]["lr"])
 
     @property
     def seen(self) -> float | Tensor | None:
@@ -154,7 +162,7 @@ class LearningRate:
 
     def _write(self, scale: float, limit: float | None) -> None:
         written: set[int] = set()
-        for group in self._optimizer.param_groups:
+        for group in self._groups:
             lr = group["lr"]
             if isinstance(lr, Tensor):
                 if id(lr) not in written:  # groups may share one tensor
@@ -173,5 +181,5 @@ class LearningRate:
                 lr.clamp_(max=limit)
 
     def _look(self) -> None:
-        lr = self._optimizer.param_groups[0]["lr"]
+        lr = self._groups[0]["lr"]
         self._seen = lr.detach().clone() if isinstance(lr, Tensor) else lr

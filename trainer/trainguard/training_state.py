@@ -5,7 +5,7 @@ that are there, because others hold references to them. What steers it goes on a
 scheduler, and the hyperparameters of the param groups, since a scheduler wrote those for *now*.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import torch
@@ -23,12 +23,14 @@ class Misfit(ValueError):
 
 
 class TrainingState:
-    """Captures and restores the state of a model and its optimizer; the scheduler's is kept for the user."""
+    """Captures and restores the state of a model and its optimizers; the schedulers' is kept for the user."""
 
-    def __init__(self, model: nn.Module, optimizer: Optimizer, scheduler: Any, faults: Faults) -> None:
+    def __init__(
+        self, model: nn.Module, optimizers: Sequence[Optimizer], schedulers: Sequence[Any], faults: Faults
+    ) -> None:
         self._model = model
-        self._optimizer = optimizer
-        self._scheduler = scheduler
+        self._optimizers = tuple(optimizers)
+        self._schedulers = tuple(schedulers)
         self._faults = faults
 
     def capture(self) -> dict[str, Any]:
@@ -38,8 +40,8 @@ class TrainingState:
         """
         return {
             "model": plain(self._model.state_dict(), "model"),
-            "optimizer": plain(self._optimizer.state_dict(), "optimizer"),
-            "scheduler": self._scheduler_state(),
+            "optimizers": [plain(optimizer.state_dict(), "optimizer") for optimizer in self._optimizers],
+            "schedulers": [self._scheduler_state(scheduler) for scheduler in self._schedulers],
             "rng": rng.capture(),
         }
 
@@ -47,16 +49,16 @@ class TrainingState:
         """Raises `Misfit` before anything is changed."""
         self._check(saved)
         self._model.load_state_dict(saved["model"])
-        restore_moments(self._optimizer, saved["optimizer"])
+        for optimizer, moments in zip(self._optimizers, saved["optimizers"], strict=True):
+            restore_moments(optimizer, moments)
         rng.restore(saved["rng"])
         self._model.zero_grad(set_to_none=True)
-        self._optimizer.zero_grad(set_to_none=True)
+        for optimizer in self._optimizers:
+            optimizer.zero_grad(set_to_none=True)
 
-    def _scheduler_state(self) -> Any:
-        if self._scheduler is None:
-            return None
+    def _scheduler_state(self, scheduler: Any) -> Any:
         try:
-            return plain(self._scheduler.state_dict(), "scheduler")
+            return plain(scheduler.state_dict(), "scheduler")
         except Exception as error:  # a restore does not need it: better a checkpoint without than none
             self._faults.note("checkpoint.scheduler", error)
             return None
@@ -66,10 +68,10 @@ class TrainingState:
         if ours != theirs:
             name = next(iter(ours.items() ^ theirs.items()))[0]
             raise Misfit(f"{name!r} of the model is {ours.get(name)} now, and {theirs.get(name)} in the checkpoint")
-        sizes = [len(group["params"]) for group in self._optimizer.param_groups]
-        saved_sizes = [len(group["params"]) for group in saved["optimizer"]["param_groups"]]
+        sizes = [_group_sizes(optimizer.param_groups) for optimizer in self._optimizers]
+        saved_sizes = [_group_sizes(optimizer["param_groups"]) for optimizer in saved["optimizers"]]
         if sizes != saved_sizes:
-            raise Misfit(f"the optimizer has groups of {sizes} parameters now, and {saved_sizes} in the checkpoint")
+            raise Misfit(f"the optimizers have groups of {sizes} parameters now, and {saved_sizes} in the checkpoint")
 
 
 def plain(value: Any, place: str) -> Any:
@@ -119,6 +121,10 @@ def _same_layout(now: Mapping[str, Any], then: Mapping[str, Any]) -> bool:
         else type(value) in _SCALARS and type(then[name]) in _SCALARS
         for name, value in now.items()
     )
+
+
+def _group_sizes(groups: list[dict[str, Any]]) -> list[int]:
+    return [len(group["params"]) for group in groups]
 
 
 def _layout(state: Mapping[str, Any]) -> dict[str, Any]:

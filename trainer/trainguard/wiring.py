@@ -1,12 +1,9 @@
 """What a guard is made of, and how its parts are joined. Each part knows only those it was given here."""
 
 import os
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
-
-from torch import nn
-from torch.optim import Optimizer
 
 from trainguard import actuators, arguments, signals
 from trainguard.checkpointer import Checkpointer
@@ -20,6 +17,7 @@ from trainguard.meter import Meter
 from trainguard.progress import Progress
 from trainguard.ranks import num_ranks, rank
 from trainguard.session import Session
+from trainguard.settings import Settings
 from trainguard.training_state import TrainingState
 from trainguard.weight_decay import WeightDecay
 from trainguard_wire import RunDirectory, RunInfo, __version__
@@ -28,37 +26,25 @@ from trainguard_wire import RunDirectory, RunInfo, __version__
 class Instruments:
     """What measures and steers, before there is a run directory."""
 
-    def __init__(
-        self,
-        model: nn.Module,
-        optimizer: Optimizer,
-        watched: Sequence[nn.Module],
-        every: Mapping[str, int | None] | None,
-    ) -> None:
+    def __init__(self, settings: Settings) -> None:
         self.clock, self.faults, self.progress = Clock(), Faults(), Progress()
         self.emitter = Emitter(self.progress, self.clock, self.faults)
-        self.learning_rate, self.weight_decay = LearningRate(optimizer), WeightDecay(optimizer)
-        offered = signals.offered(model, watched, self.learning_rate, self.weight_decay, self.faults)
-        cadences = arguments.check_cadences(every, tuple(signal.name for signal in offered))
+        self.learning_rate, self.weight_decay = LearningRate(settings.optimizers), WeightDecay(settings.optimizers)
+        offered = signals.offered(settings, self.learning_rate, self.weight_decay, self.faults)
+        cadences = arguments.check_cadences(settings.every, tuple(signal.name for signal in offered))
         self.meter = Meter(offered, cadences, self.faults)
 
     def checkpointer(
-        self,
-        directory: RunDirectory,
-        state: TrainingState,
-        guard_state: Callable[[], dict[str, Any]],
-        *,
-        every: int | None,
-        keep: int,
+        self, settings: Settings, directory: RunDirectory, guard_state: Callable[[], dict[str, Any]]
     ) -> Checkpointer | None:
         """None where none are wanted, and in a run of several ranks."""
-        if every is None or num_ranks() > 1:
+        if settings.checkpoint_every is None or num_ranks() > 1:
             return None
         return Checkpointer(
-            Checkpoints(directory.checkpoints, keep),
-            state,
+            Checkpoints(directory.checkpoints, settings.keep),
+            TrainingState(settings.model, settings.optimizers, settings.schedulers, self.faults),
             guard_state,
-            every=every,
+            every=settings.checkpoint_every,
             progress=self.progress,
             emitter=self.emitter,
             clock=self.clock,

@@ -15,7 +15,7 @@
 import os
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import msgspec
 
@@ -33,8 +33,19 @@ class RunDirectoryError(ValueError):
     """A directory that is not a run, or of a schema this version does not read."""
 
 
+class KnobInfo(msgspec.Struct, frozen=True, kw_only=True):
+    """A number of the user's that may be turned within bounds; ``value`` is what it was at the start."""
+
+    value: float
+    min: float
+    max: float
+
+
 class RunInfo(msgspec.Struct, frozen=True, kw_only=True):
-    """``run.json``: who the run is, as of its last trainer process."""
+    """``run.json``: who the run is, as of its last trainer process.
+
+    ``monitor`` is ``embedded`` where the trainer judges itself; in ``lockstep``, it waits for each verdict.
+    """
 
     run: str
     pid: int
@@ -43,6 +54,9 @@ class RunInfo(msgspec.Struct, frozen=True, kw_only=True):
     actions: tuple[str, ...]
     world_size: Annotated[int, msgspec.Meta(ge=1)] = 1
     version: str = ""
+    knobs: dict[str, KnobInfo] = msgspec.field(default_factory=dict)
+    monitor: Literal["process", "embedded"] = "process"
+    lockstep: bool = False
     schema: int = SCHEMA
 
 

@@ -43,11 +43,14 @@ class Sample(Record, frozen=True, kw_only=True, tag="sample"):
 
     JSON has no NaN, and codecs that meet one write ``null``: so that nothing is lost, a non-finite value
     travels as its name. Use `sample_of` to make one from plain floats and `Sample.all_values` to read one back.
+    ``layers`` are the gradient norms of the layers where they are largest, by parameter name: for people to look
+    at, not for rules.
     """
 
     epoch: Count | None = None
     values: dict[str, float]
     nonfinite: dict[str, NonFinite] = field(default_factory=dict)
+    layers: dict[str, float] = field(default_factory=dict)
 
     def all_values(self) -> dict[str, float]:
         """Every value as a float, NaN and infinities included."""

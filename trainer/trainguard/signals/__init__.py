@@ -1,11 +1,8 @@
 """The signals of the trainer, one file per family."""
 
-from collections.abc import Sequence
-
-from torch import nn
-
 from trainguard.faults import Faults
 from trainguard.learning_rate import LearningRate
+from trainguard.settings import Settings
 from trainguard.signals.activations import ActivationSparsity, DeadUnits
 from trainguard.signals.base import Signal
 from trainguard.signals.gradients import GradNorm
@@ -16,13 +13,13 @@ from trainguard.weight_decay import WeightDecay
 
 
 def offered(
-    model: nn.Module,
-    watched: Sequence[nn.Module],
+    settings: Settings,
     learning_rate: LearningRate,
     weight_decay: WeightDecay,
     faults: Faults,
 ) -> list[Signal]:
     """Every signal that can be measured on this model, in the order in which samples carry them."""
+    model, watched = settings.model, settings.activations
     signals: list[Signal] = [Loss(), GradNorm(model), Lr(learning_rate), LrScale(learning_rate)]
     if weight_decay.exists:
         signals.append(WeightDecaySignal(weight_decay))

@@ -24,9 +24,9 @@ ACTIVATIONS: tuple[type[nn.Module], ...] = (
 )
 
 
-def activations_of(model: nn.Module) -> list[nn.Module]:
+def activations_of(model: nn.Module) -> tuple[nn.Module, ...]:
     """The modules of a model that are activations of torch.nn. Functional calls cannot be seen."""
-    return [module for module in model.modules() if isinstance(module, ACTIVATIONS)]
+    return tuple(module for module in model.modules() if isinstance(module, ACTIVATIONS))
 
 
 class ActivationSignal(Signal):

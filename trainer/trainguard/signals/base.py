@@ -18,13 +18,14 @@ Value = float | Tensor | None
 class StepView:
     """What a signal may look at of one step.
 
-    ``clip_norm`` is the norm before clipping, where the loop clipped through the guard; ``seconds`` is known in
-    the phase ``after``, from the second step on.
+    ``groups`` is a spurious attribute of each sample, as a class index; ``clip_norm`` is the norm before clipping,
+    where the loop clipped through the guard; ``seconds`` is known in the phase ``after``, from the second step on.
     """
 
     loss: Tensor | float | None = None
     logits: Tensor | None = None
     targets: Tensor | None = None
+    groups: Tensor | None = None
     clip_norm: Tensor | None = None
     seconds: float | None = None
 

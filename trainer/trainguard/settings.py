@@ -1,0 +1,36 @@
+"""What a guard was asked to be: the arguments of `Guard`, checked, in one frozen piece that its parts are made from."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+from torch import nn
+from torch.optim import Optimizer
+
+MonitorKind = Literal["process", "embedded"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Settings:
+    """See `Guard` for what each means. What may be given as one or several is a tuple here."""
+
+    model: nn.Module
+    optimizers: tuple[Optimizer, ...]
+    schedulers: tuple[Any, ...]
+    scaler: Any
+    run_path: Path
+    checkpoint_every: int | None
+    keep: int
+    keep_in_memory: int
+    state: Mapping[str, Any]
+    loader: Any
+    knobs: Mapping[str, Any]
+    every: Mapping[str, int | None]
+    budget: float | None
+    activations: tuple[nn.Module, ...]
+    features: nn.Module | None
+    monitor: MonitorKind
+    rules: tuple[str, ...]
+    lockstep: float | None
+    heartbeat_seconds: float
