@@ -3,7 +3,7 @@
 A driver begins by taking the run's monitor lease; while somebody else has it, the run is *held*. It then reads
 what was written before, and folds the telemetry from its first record to its present end: that is the same
 fold that goes on afterwards, so there is no state to save and none to restore. During this catch-up nothing is
-written. At its end the journal is completed with what a killed monitor could not write (see `journal`), and
+written. At its end the journal is completed with what a killed monitor could not write (see `CatchUp`), and
 control with what is still due and was never delivered. From then on each chunk of telemetry is folded, what
 followed from it is journalled, and only then control is written.
 
@@ -12,19 +12,15 @@ its id tells whether it was delivered.
 """
 
 import logging
-import os
-import socket
 import threading
 import time
-from collections import deque
 from collections.abc import Callable, Iterable
 
-from trainguard_monitor.journal import Chain, Numbered, last_chain, resume
-from trainguard_monitor.outbox import Outbox
 from trainguard_monitor.table import RunState, RunView
 from trainguard_monitor.tally import Tally, Zeros
-from trainguard_rules import Engine, Output, RuleBook
-from trainguard_wire import Approval, Control, Lease, Opened, RecordReader, RunDirectory, Telemetry, __version__
+from trainguard_rules import CatchUp, Engine, Output, RuleBook
+from trainguard_wire import Approval, Control, RunDirectory, Telemetry, __version__
+from trainguard_wire.hold import Hold, opened_here
 
 log = logging.getLogger(__name__)
 
@@ -40,14 +36,14 @@ class Driver:
         self._clock = clock
         self._lock = threading.Lock()
         self._zeros = Zeros.of(book)
-        self._hold: _Hold | None = None
+        self._hold: Hold | None = None
         self._failed = False
-        self._begin()
+        self._begin(None)
 
-    def _begin(self) -> None:
+    def _begin(self, hold: Hold | None) -> None:
         self._engine = Engine(self.book)
+        self._catchup: CatchUp | None = CatchUp(self._engine, self.book.sha256, hold.chain if hold else None)
         self._tally = Tally()
-        self._derived: list[Numbered] | None = []
         self._fresh_control = False
         self._write_again_at = 0.0
 
@@ -58,7 +54,7 @@ class Driver:
 
     @property
     def is_catching_up(self) -> bool:
-        return self._derived is not None
+        return self._catchup is not None
 
     @property
     def is_busy(self) -> bool:
@@ -72,9 +68,9 @@ class Driver:
     def open(self) -> None:
         """Take the run. Raises `LeaseHeld`, `RunDirectoryError` for a run of another schema, `OSError`."""
         self.run.read_info()
-        hold = _Hold.take(self.run)
+        hold = Hold.take(self.run)
         with self._lock:
-            self._begin()
+            self._begin(hold)
             self._hold, self._failed = hold, False
 
     def poll(self, now: float) -> bool:
@@ -89,12 +85,10 @@ class Driver:
         records = hold.telemetry.read()
         with self._lock:
             for record in records:
-                self._fold_approvals(hold)
                 self._fold(hold, record)
-        if self._derived is not None:
+        if self._catchup is not None:
             if not records:
-                self._fold_approvals(hold)
-                self._take_up(hold, self._derived)
+                self._take_up(hold, self._catchup)
         elif now >= self._write_again_at:
             self._deliver(hold, now)
         return bool(records)
@@ -117,7 +111,7 @@ class Driver:
         )
         with self._lock:
             hold.outbox.record([approval])
-            self._take_in(hold, approval)
+            self._follow(hold, self._engine.feed(approval))
         self._flush(hold, self._engine.open_control())
         return True
 
@@ -172,104 +166,63 @@ class Driver:
             return "held"
         return "ended" if self._tally.ended and not self.is_catching_up else "driven"
 
-    def _fold_approvals(self, hold: "_Hold") -> None:
-        """In catch-up: what people answered at this place in the telemetry."""
-        chain = hold.chain
-        if chain is None or self._derived is None or chain.rules_sha256 != self.book.sha256:
-            return
-        while hold.approvals and hold.approvals[0].after_record <= self._engine.records:
-            self._take_in(hold, hold.approvals.popleft())
-
-    def _fold(self, hold: "_Hold", record: Telemetry) -> None:
+    def _fold(self, hold: Hold, record: Telemetry) -> None:
         self._tally.see(record)
-        self._follow(hold, self._engine.feed(record), self._engine.records)
+        if self._catchup is not None:
+            self._catchup.feed(record)
+        else:
+            self._follow(hold, self._engine.feed(record))
 
-    def _take_in(self, hold: "_Hold", approval: Approval) -> None:
-        self._follow(hold, self._engine.feed(approval), self._engine.records + 1)
-
-    def _follow(self, hold: "_Hold", output: Output, number: int) -> None:
-        if self._derived is not None:
-            self._derived.extend(Numbered(number, derived) for derived in output.journal)
-            return
+    def _follow(self, hold: Hold, output: Output) -> None:
         self._tally.note(output.journal)
         hold.outbox.record(output.journal)
         self._fresh_control |= bool(output.control)
 
-    def _take_up(self, hold: "_Hold", derived: list[Numbered]) -> None:
+    def _take_up(self, hold: Hold, catchup: CatchUp) -> None:
         """The end of catch-up: complete the journal, then control."""
-        engine = self._engine
-        due = hold.outbox.undelivered(engine.open_control())
-        plan = resume(hold.chain, self.book.sha256, derived, engine.records, [message.id for message in due])
+        catchup.finish()
+        due = hold.outbox.undelivered(self._engine.open_control())
+        plan = catchup.resume([message.id for message in due])
         if plan.broken:
             self._log(logging.ERROR, "the journal does not follow from the telemetry; it begins anew")
-        opened = self._opened(plan.from_record)
+        opened = opened_here(
+            time=self._clock(),
+            version=__version__,
+            rules=", ".join(self.book.sources),
+            rules_sha256=self.book.sha256,
+            from_record=plan.from_record,
+        )
         if self.has_ended and hold.chain and not (plan.broken or plan.missing or due):
             hold.outbox.head(opened)  # or each start would add a line to every run that is over
         else:
             hold.outbox.record([opened, *plan.missing])
         with self._lock:
             self._tally.note(plan.records)
-            self._derived = hold.chain = None
+            self._catchup = hold.chain = None
         self._flush(hold, due)
         self._log(logging.INFO, f"followed from record {plan.from_record} on, now at step {self._tally.step}")
 
-    def _deliver(self, hold: "_Hold", now: float) -> None:
+    def _deliver(self, hold: Hold, now: float) -> None:
         if hold.outbox.has_unwritten or self._fresh_control:
             self._flush(hold, self._engine.open_control())
             self._write_again_at = now + RETRY_WRITE if hold.outbox.failing else now
 
-    def _flush(self, hold: "_Hold", due: Iterable[Control]) -> None:
-        hold.outbox.flush(due)
+    def _flush(self, hold: Hold, due: Iterable[Control]) -> None:
+        """A failure is counted, logged once, and tried again."""
+        was_failing = hold.outbox.failing
+        try:
+            hold.outbox.flush(due, self._log_told)
+        except OSError as error:
+            if not was_failing:
+                self._log(logging.ERROR, f"can't write, will go on trying: {error}")
+        else:
+            if was_failing:
+                self._log(logging.WARNING, "can write again")
         self._fresh_control = hold.outbox.failing
 
-    def _opened(self, from_record: int) -> Opened:
-        return Opened(
-            time=self._clock(),
-            pid=os.getpid(),
-            host=socket.gethostname(),
-            version=__version__,
-            rules=", ".join(self.book.sources),
-            rules_sha256=self.book.sha256,
-            from_record=from_record,
-        )
+    def _log_told(self, message: Control) -> None:
+        kinds = [action.kind for action in getattr(message, "actions", ())]
+        self._log(logging.INFO, f"{message.id}: {', '.join(kinds)}" if kinds else message.id)
 
-    def _log(self, level: int, message: str) -> None:
-        log.log(level, "%s: %s", self.run.name, message, extra={"run": self.run.name})
-
-
-class _Hold:
-    """What a driver has while it holds the run: the lease and the open files."""
-
-    def __init__(self, run: RunDirectory, lease: Lease) -> None:
-        self._lease = lease
-        self._lock_file = run.monitor_lock
-        self._identity = _identity(run.monitor_lock)
-        self.outbox = Outbox(run)
-        self.chain: Chain | None = last_chain(run)
-        self.approvals = deque(self.chain.approvals if self.chain else ())
-        self.telemetry: RecordReader[Telemetry] = run.read_telemetry()
-
-    @classmethod
-    def take(cls, run: RunDirectory) -> "_Hold":
-        lease = Lease.take(run.monitor_lock)
-        try:
-            return cls(run, lease)
-        except BaseException:
-            lease.release()
-            raise
-
-    def is_gone(self) -> bool:
-        return _identity(self._lock_file) != self._identity
-
-    def release(self) -> None:
-        self.telemetry.close()
-        self.outbox.close()
-        self._lease.release()
-
-
-def _identity(path: "os.PathLike[str]") -> tuple[int, int] | None:
-    try:
-        found = os.stat(path)
-    except (FileNotFoundError, NotADirectoryError):
-        return None
-    return found.st_dev, found.st_ino
+    def _log(self, level: int, text: str) -> None:
+        log.log(level, "%s: %s", self.run.name, text, extra={"run": self.run.name})

@@ -3,6 +3,7 @@
 Everything here is pure: no clock, no thread, no socket, and no file but the loader's.
 """
 
+from trainguard_rules.catchup import CatchUp
 from trainguard_rules.engine import Engine
 from trainguard_rules.output import Output
 from trainguard_rules.rulebook import Expectation, Rule, RuleBook
@@ -10,6 +11,7 @@ from trainguard_rules.rulefile import Problem, RuleFileError, load_rules, load_t
 from trainguard_rules.watch import RuleStatus
 
 __all__ = [
+    "CatchUp",
     "Engine",
     "Expectation",
     "Output",

@@ -1,8 +1,8 @@
 """Laying what was derived beside what the journal holds."""
 
 from tests.monitor.helpers import ScriptedTrainer
-from trainguard_monitor.journal import Chain, Numbered, last_chain, resume
 from trainguard_wire import Decision, Opened, Transition, encode
+from trainguard_wire.chain import Chain, Numbered, last_chain, resume
 
 
 def _transition(step: int) -> Transition:

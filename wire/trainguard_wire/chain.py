@@ -14,17 +14,10 @@ lost, or another version derives otherwise) is left as it is, and a new one begi
 from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
-from trainguard_wire import (
-    Approval,
-    CodecError,
-    Decision,
-    Derived,
-    Opened,
-    RunDirectory,
-    SegmentReader,
-    decode_journal,
-    encode,
-)
+from trainguard_wire.codec import CodecError, decode_journal, encode
+from trainguard_wire.journal import Approval, Decision, Derived, Opened
+from trainguard_wire.rundir import RunDirectory
+from trainguard_wire.segments import SegmentReader
 
 
 class Numbered(NamedTuple):

@@ -6,23 +6,28 @@ control that meanwhile expired is no longer among what is due. Everything in con
 written once in the life of a run, however many monitors it sees.
 """
 
-import logging
 from collections import deque
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 
-from trainguard_wire import Approval, Control, Derived, Opened, RunDirectory
+from trainguard_wire.control import Control
+from trainguard_wire.journal import Approval, Derived, Opened
+from trainguard_wire.rundir import RunDirectory
 
-log = logging.getLogger(__name__)
+
+def _tell_nobody(message: Control) -> None:
+    pass
 
 
 class Outbox:
-    """Writes the journal and the control of one run. Only for the holder of the run's monitor lease."""
+    """Writes the journal and the control of one run. Only for the holder of the run's monitor lease.
+
+    ``failures`` counts the flushes that failed, and ``failing`` says whether the last one did.
+    """
 
     def __init__(self, run: RunDirectory) -> None:
         """Read which control was ever written. Raises `OSError`."""
-        self.run = run
         self.failures = 0
-        self._failing = False
+        self.failing = False
         self._delivered = _ids_in(run)
         self._heading: Opened | None = None
         self._unwritten: deque[Opened | Approval | Derived] = deque()
@@ -32,11 +37,6 @@ class Outbox:
     @property
     def has_unwritten(self) -> bool:
         return bool(self._unwritten)
-
-    @property
-    def failing(self) -> bool:
-        """Whether the last flush failed."""
-        return self._failing
 
     def undelivered(self, due: Iterable[Control]) -> list[Control]:
         return [message for message in due if message.id not in self._delivered]
@@ -52,15 +52,16 @@ class Outbox:
             self._heading = None
         self._unwritten.extend(records)
 
-    def flush(self, due: Iterable[Control] = ()) -> None:
-        """Write the queue, then what of ``due`` was never delivered. A failure is counted, and logged once."""
+    def flush(self, due: Iterable[Control] = (), told: Callable[[Control], None] = _tell_nobody) -> None:
+        """Write the queue, then what of ``due`` was never delivered, and call ``told`` with each. Raises `OSError`."""
         try:
             self._write_journal()
-            self._write_control(due)
-        except OSError as error:
-            self._failed(error)
-        else:
-            self._succeeded()
+            self._write_control(due, told)
+        except OSError:
+            self.failures += 1
+            self.failing = True
+            raise
+        self.failing = False
 
     def close(self) -> None:
         self._journal.close()
@@ -72,22 +73,11 @@ class Outbox:
             self._journal.append(self._unwritten[0])
             self._unwritten.popleft()
 
-    def _write_control(self, due: Iterable[Control]) -> None:
+    def _write_control(self, due: Iterable[Control], told: Callable[[Control], None]) -> None:
         for message in self.undelivered(due):
             self._control.append(message)
             self._delivered.add(message.id)
-            log.info("%s: %s", self.run.name, _told(message), extra={"run": self.run.name})
-
-    def _failed(self, error: OSError) -> None:
-        self.failures += 1
-        if not self._failing:
-            log.error("%s: can't write, will go on trying: %s", self.run.name, error, extra={"run": self.run.name})
-        self._failing = True
-
-    def _succeeded(self) -> None:
-        if self._failing:
-            log.warning("%s: can write again", self.run.name, extra={"run": self.run.name})
-        self._failing = False
+            told(message)
 
 
 def _ids_in(run: RunDirectory) -> set[str]:
@@ -99,8 +89,3 @@ def _ids_in(run: RunDirectory) -> set[str]:
         return ids
     finally:
         reader.close()
-
-
-def _told(message: Control) -> str:
-    kinds = [action.kind for action in getattr(message, "actions", ())]
-    return f"{message.id}: {', '.join(kinds)}" if kinds else message.id
