@@ -97,7 +97,8 @@ def test_signals():
     table = {code[0]: row[1] for row in rows(page) if len(row) == 4 and (code := _CODE.findall(row[0]))}
     assert table == {name: spec.unit for name, spec in SIGNALS.items()}
     sources = "\n".join(path.read_text() for path in (ROOT / "trainer/trainguard/signals").glob("*.py"))
-    measured = set(re.findall(r'^    name = "(\w+)"', sources, re.MULTILINE))
+    declared = re.findall(r"^    signals = every\((.*?)\)", sources, re.MULTILINE)
+    measured = set(re.findall(r"(\w+)=", " ".join(declared)))
     for name in measured:
         assert "**Not finite:**" in section(page, name)
     waiting = re.findall(r"^\| `(\w+)` \|", section(page, "Not yet measured"), re.MULTILINE)

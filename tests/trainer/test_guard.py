@@ -243,7 +243,7 @@ def _two_optimizers(run: Run) -> list[torch.optim.Optimizer]:
         ("features", "head", "features is 'head'"),
     ],
 )
-def test_wrong_arguments_are_named(run_dir: Path, argument: str, value: Any, complaint: str) -> None:
+def test_wrong_values_are_named(run_dir: Path, argument: str, value: Any, complaint: str) -> None:
     """The thing, the value met, the value wanted."""
     run = Run()
     with pytest.raises((TypeError, ValueError), match=complaint):

@@ -17,7 +17,7 @@ import torch
 
 from tests.trainer.support import Monitor, Run, assert_same, weights_of
 from trainguard import Guard
-from trainguard.signals.base import Signal, StepView
+from trainguard.signals.base import Sensor, StepView, every
 from trainguard_wire import Lease, RunDirectory
 
 EVERY_SIGNAL = {"activation_sparsity": 1, "prediction_entropy": 1, "dead_units": 1}
@@ -121,10 +121,11 @@ def test_a_signal_that_raises_is_left_out_counted_and_said_once(
 ) -> None:
     """The others of the same step are still emitted."""
 
-    class Broken(Signal):
+    class Broken(Sensor):
         name = "confidence"
+        signals = every(confidence=1)
 
-        def measure(self, view: StepView) -> float:
+        def before_step(self, view: StepView, due: Any) -> dict[str, float]:
             raise RuntimeError("no confidence")
 
     monkeypatch.setattr("trainguard.signals.Confidence", Broken)

@@ -29,6 +29,7 @@ from trainguard.readout import readout
 from trainguard.settings import MonitorKind
 from trainguard.signals.base import StepView
 from trainguard.signals.gradients import clip_grads_
+from trainguard.signals.norms import GradNorms
 from trainguard.wiring import Instruments, Seat
 from trainguard_wire import RunDirectory
 
@@ -130,7 +131,7 @@ class Guard:
         self._heartbeat_seconds = settings.heartbeat_seconds
         self._last_heartbeat = self._clock.ticks()
         self._last_step: float | None = None
-        self._clip_norm: Tensor | None = None
+        self._norms: GradNorms | None = None
         self._view: StepView | None = None
         self._initial_checkpoint_due = True
         self._closed = False
@@ -169,8 +170,8 @@ class Guard:
         Returns their L2 norm before clipping, a 0-d tensor, which `step` reuses. A NaN or infinite norm makes the
         gradients non-finite, as it does in torch. Raises what torch raises.
         """
-        self._clip_norm = clip_grads_(self._model.parameters(), max_norm)
-        return self._clip_norm
+        self._norms = clip_grads_(self._model.parameters(), max_norm)
+        return self._norms.total
 
     def step(
         self,
@@ -214,8 +215,8 @@ class Guard:
         """
         if self._closed:
             return
-        self._view = StepView(loss, logits, targets, groups, clip_norm=self._clip_norm)
-        self._clip_norm = None
+        self._view = StepView(loss, logits, targets, groups, norms=self._norms, step=self._progress.step + 1)
+        self._norms = None
         self._progress.epoch = self._whole_epoch(epoch)
         if self._initial_checkpoint_due:
             self._save_initial_checkpoint()

@@ -30,9 +30,11 @@ class Instruments:
         self.clock, self.faults, self.progress = Clock(), Faults(), Progress()
         self.emitter = Emitter(self.progress, self.clock, self.faults)
         self.learning_rate, self.weight_decay = LearningRate(settings.optimizers), WeightDecay(settings.optimizers)
-        offered = signals.offered(settings, self.learning_rate, self.weight_decay, self.faults)
-        cadences = arguments.check_cadences(settings.every, tuple(signal.name for signal in offered))
-        self.meter = Meter(offered, cadences, self.faults)
+        sensors = signals.offered(settings, self.learning_rate, self.weight_decay, self.faults)
+        cadences = arguments.check_cadences(
+            settings.every, tuple(name for sensor in sensors for name in sensor.signals)
+        )
+        self.meter = Meter(sensors, cadences, self.faults)
 
     def checkpointer(
         self, settings: Settings, directory: RunDirectory, guard_state: Callable[[], dict[str, Any]]

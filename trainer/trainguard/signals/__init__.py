@@ -4,9 +4,9 @@ from trainguard.faults import Faults
 from trainguard.learning_rate import LearningRate
 from trainguard.settings import Settings
 from trainguard.signals.activations import ActivationSparsity, DeadUnits
-from trainguard.signals.base import Signal
-from trainguard.signals.gradients import GradNorm
-from trainguard.signals.optimizer import Lr, LrScale, WeightDecaySignal
+from trainguard.signals.base import Sensor
+from trainguard.signals.gradients import Gradients
+from trainguard.signals.optimizer import LearningRateSensor, WeightDecaySensor
 from trainguard.signals.predictions import Confidence, Loss, PredictionEntropy
 from trainguard.signals.timing import StepSeconds
 from trainguard.weight_decay import WeightDecay
@@ -17,13 +17,13 @@ def offered(
     learning_rate: LearningRate,
     weight_decay: WeightDecay,
     faults: Faults,
-) -> list[Signal]:
-    """Every signal that can be measured on this model, in the order in which samples carry them."""
+) -> list[Sensor]:
+    """A sensor for every signal that can be measured on this model, in the order in which samples carry them."""
     model, watched = settings.model, settings.activations
-    signals: list[Signal] = [Loss(), GradNorm(model), Lr(learning_rate), LrScale(learning_rate)]
+    sensors: list[Sensor] = [Loss(), Gradients(model), LearningRateSensor(learning_rate)]
     if weight_decay.exists:
-        signals.append(WeightDecaySignal(weight_decay))
-    signals += [Confidence(), PredictionEntropy()]
+        sensors.append(WeightDecaySensor(weight_decay))
+    sensors += [Confidence(), PredictionEntropy()]
     if watched:
-        signals += [ActivationSparsity(watched, faults), DeadUnits(model, watched, faults)]
-    return [*signals, StepSeconds()]
+        sensors += [ActivationSparsity(watched, faults), DeadUnits(model, watched, faults)]
+    return [*sensors, StepSeconds()]

@@ -6,7 +6,8 @@ wrong in them, look only while the module is in training, and draw nothing from 
 Several forward passes before one step (micro-batches) count together.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
+from collections.abc import Set as AbstractSet
 from typing import Any
 
 import torch
@@ -14,7 +15,7 @@ from torch import Tensor, nn
 from torch.utils.hooks import RemovableHandle
 
 from trainguard.faults import Faults
-from trainguard.signals.base import Signal, StepView, Value
+from trainguard.signals.base import Sensor, StepView, Value, every
 
 # Elementwise activations: a softmax or an attention block of torch.nn.modules.activation is none.
 ACTIVATIONS: tuple[type[nn.Module], ...] = (
@@ -29,7 +30,7 @@ def activations_of(model: nn.Module) -> tuple[nn.Module, ...]:
     return tuple(module for module in model.modules() if isinstance(module, ACTIVATIONS))
 
 
-class ActivationSignal(Signal):
+class ActivationSensor(Sensor):
     """Watches modules during the steps it is armed for."""
 
     def __init__(self, modules: Iterable[nn.Module], faults: Faults) -> None:
@@ -37,7 +38,7 @@ class ActivationSignal(Signal):
         self._faults = faults
         self._hooks: list[RemovableHandle] = []
 
-    def arm(self) -> None:
+    def arm(self, due: AbstractSet[str]) -> None:
         self.disarm()
         self.reset()
         for module in self._modules:
@@ -61,14 +62,14 @@ class ActivationSignal(Signal):
             self.take(module, output)
 
 
-class ActivationSparsity(ActivationSignal):
+class ActivationSparsity(ActivationSensor):
     """Share of activations with |a| < 0.1, all watched modules together. The seed: "activation sparsity".
 
     A NaN is not counted as small. ReLU units are about half zero at random initialization.
     """
 
     name = "activation_sparsity"
-    every = 100
+    signals = every(activation_sparsity=100)
     threshold = 0.1
 
     def reset(self) -> None:
@@ -80,11 +81,11 @@ class ActivationSparsity(ActivationSignal):
         self._num_small = small if self._num_small is None else self._num_small + small.to(self._num_small.device)
         self._num_all += output.numel()
 
-    def measure(self, view: StepView) -> Value:
-        return self._num_small / self._num_all if self._num_small is not None and self._num_all else None
+    def before_step(self, view: StepView, due: AbstractSet[str]) -> Mapping[str, Value]:
+        return {self.name: self._num_small / self._num_all if self._num_small is not None and self._num_all else None}
 
 
-class DeadUnits(ActivationSignal):
+class DeadUnits(ActivationSensor):
     """Share of activation units that are exactly zero on the whole batch, all watched modules together.
 
     A unit is a channel (axis 1) of outputs with four axes or more, else a place on the last axis. A module used
@@ -92,14 +93,14 @@ class DeadUnits(ActivationSignal):
     """
 
     name = "dead_units"
-    every = None
+    signals = every(dead_units=None)
 
     def __init__(self, model: nn.Module, modules: Iterable[nn.Module], faults: Faults) -> None:
         super().__init__(modules, faults)
         self._model = model
 
-    def arm(self) -> None:
-        super().arm()
+    def arm(self, due: AbstractSet[str]) -> None:
+        super().arm(due)
         self._hooks.append(self._model.register_forward_pre_hook(self._on_new_pass))
 
     def reset(self) -> None:
@@ -114,12 +115,13 @@ class DeadUnits(ActivationSignal):
         before = self._alive.get((module, use))
         self._alive[module, use] = alive if before is None else before | alive
 
-    def measure(self, view: StepView) -> Value:
+    def before_step(self, view: StepView, due: AbstractSet[str]) -> Mapping[str, Value]:
         num_units = sum(alive.numel() for alive in self._alive.values())
         if not num_units:
-            return None
+            return {}
         counts = [alive.sum() for alive in self._alive.values()]
-        return 1.0 - torch.stack([count.to(counts[0].device) for count in counts]).sum() / num_units
+        alive = torch.stack([count.to(counts[0].device) for count in counts]).sum()
+        return {self.name: 1.0 - alive / num_units}
 
     def _on_new_pass(self, *_: Any) -> None:
         self._num_uses.clear()

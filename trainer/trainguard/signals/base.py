@@ -1,51 +1,65 @@
-"""What a signal is: a name, a cadence, and one measurement of one step.
+"""What measures signals: a sensor looks at one thing of a step and gives one or several named values.
 
-A signal gets what it needs of the run (the model, the optimizer) in its constructor and what belongs to the
-step in a `StepView`. It returns a float, a 0-d tensor on any device, or None where the step has no such value;
-it never waits for a device. A new signal is a class in the file of its family and a line in `signals.offered`.
+A sensor gets what it needs of the run (the model, the optimizer) in its constructor and what belongs to the step
+in a `StepView`. What costs most is looking, so signals that need the same look (the weights, the logits) come
+from one sensor. A value is a float, a 0-d tensor on any device, or None where the step has no such value; no
+sensor waits for a device. A new sensor is a class in the file of its family and a line in `signals.offered`.
 """
 
+from collections.abc import Mapping
+from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
-from typing import Literal
 
 from torch import Tensor
 
-Phase = Literal["before", "after"]
+from trainguard.signals.norms import GradNorms
+
 Value = float | Tensor | None
 
 
 @dataclass(slots=True)
 class StepView:
-    """What a signal may look at of one step.
+    """What a sensor may look at of one step.
 
-    ``groups`` is a spurious attribute of each sample, as a class index; ``clip_norm`` is the norm before clipping,
-    where the loop clipped through the guard; ``seconds`` is known in the phase ``after``, from the second step on.
+    ``groups`` is a spurious attribute of each sample, as a class index; ``norms`` are those of the gradients before
+    clipping, where the loop clipped through the guard; ``step`` is the number of the step; ``seconds`` is known
+    after the optimizer's step, from the second step on.
     """
 
     loss: Tensor | float | None = None
     logits: Tensor | None = None
     targets: Tensor | None = None
     groups: Tensor | None = None
-    clip_norm: Tensor | None = None
+    norms: GradNorms | None = None
+    step: int = 1
     seconds: float | None = None
 
 
-class Signal:
-    """One thing measured. ``every`` is its cadence in steps; None: only in steps where it is asked for.
+def every(**steps: int | None) -> Mapping[str, int | None]:
+    """Signals by name, each with its default cadence in steps; None: on request only."""
+    return steps
 
-    ``before`` signals see the gradients and the old parameters, ``after`` signals the new parameters.
+
+class Sensor:
+    """Measures the ``signals`` it names, at the cadences it names unless told otherwise.
+
+    In a step for which at least one of them is ``due``, its methods are called in the order in which they stand
+    here, without gradient tracking. The value of a signal that is not due is not looked at, and should cost nothing.
     """
 
     name: str
-    every: int | None = 1
-    phase: Phase = "before"
+    signals: Mapping[str, int | None]
 
-    def arm(self) -> None:
-        """Called at the end of the step before one in which the signal is due."""
+    def arm(self, due: AbstractSet[str]) -> None:
+        """At the end of the step before: install the hooks that the forward pass needs."""
+
+    def before_step(self, view: StepView, due: AbstractSet[str]) -> Mapping[str, Value]:
+        """Before the optimizer's step: the gradients, and the parameters as they were."""
+        return {}
+
+    def after_step(self, view: StepView, due: AbstractSet[str]) -> Mapping[str, Value]:
+        """After the optimizer's step: the new parameters, and the step's time."""
+        return {}
 
     def disarm(self) -> None:
-        """Called once the due step is measured, or will not be."""
-
-    def measure(self, view: StepView) -> Value:
-        """The value of this step. Runs without gradient tracking."""
-        raise NotImplementedError
+        """Once the step is measured, or will not be: remove hooks, drop what was kept for the step."""
