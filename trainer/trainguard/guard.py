@@ -1,11 +1,4 @@
-"""The guard: the face of the trainer's side, and the order of things around one optimizer step.
-
-::
-
-    before_step    measure loss, gradients, predictions; put the learning rate overlay on
-    the optimizer  moves the parameters
-    after_step     overlay off; acknowledge what this step showed; emit its sample; save a checkpoint if due;
-                   read control and act; install the hooks of the next step; heartbeat if due
+"""The guard: the face of the trainer's side. What happens in a step, and in which order, is in `Stepper`.
 
 The loop is sacred. Nothing here raises into it, waits for the monitor, draws a random number or changes the
 arithmetic of a run that nobody acted upon: such a run has, bit for bit, the weights it would have without a
@@ -23,13 +16,13 @@ from torch.optim import Optimizer
 
 from trainguard import arguments
 from trainguard.actuators import Stop
-from trainguard.emitter import Outcome
 from trainguard.faults import describe
 from trainguard.readout import readout
 from trainguard.settings import MonitorKind
 from trainguard.signals.base import StepView
 from trainguard.signals.gradients import clip_grads_
 from trainguard.signals.norms import GradNorms
+from trainguard.stepper import Stepper
 from trainguard.wiring import Instruments, Seat
 from trainguard_wire import RunDirectory
 
@@ -122,27 +115,19 @@ class Guard:
             lockstep=lockstep,
             heartbeat_seconds=heartbeat_seconds,
         )
-        self._model, self._optimizers, self._scaler = model, settings.optimizers, scaler
         parts = Instruments(settings)
-        self._clock, self._faults, self._progress = parts.clock, parts.faults, parts.progress
+        self._faults, self._progress = parts.faults, parts.progress
         self._emitter, self._meter = parts.emitter, parts.meter
         self._learning_rate, self._weight_decay = parts.learning_rate, parts.weight_decay
-
-        self._heartbeat_seconds = settings.heartbeat_seconds
-        self._last_heartbeat = self._clock.ticks()
-        self._last_step: float | None = None
+        self._model = model
         self._norms: GradNorms | None = None
-        self._view: StepView | None = None
-        self._initial_checkpoint_due = True
-        self._closed = False
 
         directory = RunDirectory(settings.run_path)
         checkpointer = parts.checkpointer(settings, directory, self.state_dict)
         self._stop = Stop(checkpointer)
-        self._inbox = parts.inbox(checkpointer, self._stop)
-        seat = Seat.take(directory, parts, self._inbox, checkpointer)
-        self._session, self._checkpointer = seat.session, seat.checkpointer
-        self._meter.arm(1)
+        inbox = parts.inbox(checkpointer, self._stop)
+        seat = Seat.take(directory, parts, inbox, checkpointer)
+        self._stepper = Stepper(settings, parts, inbox, seat)
 
     @property
     def stopped(self) -> bool:
@@ -187,11 +172,7 @@ class Guard:
         Several optimizers step one after the other; with a ``scaler``, it steps them and is updated.
         """
         self.before_step(loss, logits=logits, targets=targets, groups=groups, epoch=epoch)
-        try:
-            self._step_optimizers()
-        except BaseException:
-            self._learning_rate.take_off()
-            raise
+        self._stepper.optimize()
         self.after_step()
 
     def before_step(
@@ -213,47 +194,21 @@ class Guard:
                 sample is bias-conflicting.
             epoch: the current epoch, counted from 0.
         """
-        if self._closed:
-            return
-        self._view = StepView(loss, logits, targets, groups, norms=self._norms, step=self._progress.step + 1)
-        self._norms = None
-        self._progress.epoch = self._whole_epoch(epoch)
-        if self._initial_checkpoint_due:
-            self._save_initial_checkpoint()
-        with self._faults.around("lr"):
-            self._learning_rate.put_on(self._progress.step, self._progress.epoch)
-        with self._faults.around("weight_decay"):
-            self._weight_decay.look()
-        with self._faults.around("step"):
-            self._meter.begin(self._view)
+        if not self._stepper.closed:
+            view = StepView(loss, logits, targets, groups, norms=self._norms, step=self._progress.step + 1)
+            self._norms = None
+            self._stepper.before(view, epoch)
 
     def after_step(self) -> None:
         """Right after ``optimizer.step()``, before the scheduler: report the step, and act on what was asked."""
-        with self._faults.around("lr"):
-            self._learning_rate.take_off()
-        view, self._view = self._view, None
-        if self._closed:
-            return
-        if view is None:
-            self._faults.note("step", "after_step() without before_step(): this step is not counted")
-            return
-        now = self._clock.ticks()
-        view.seconds = None if self._last_step is None else now - self._last_step
-        self._last_step = now
-        self._progress.step += 1
-        with self._faults.around("step"):
-            self._report(view)
-        with self._faults.around("step"):
-            self._meter.arm(self._progress.step + 1)
-        if now - self._last_heartbeat >= self._heartbeat_seconds:
-            self.heartbeat()
+        self._stepper.after()
 
     def observe(self, **values: float | Tensor) -> None:
         """Emit scalars of your own, as a sample of their own at the current step. NaN and infinities included.
 
         The names of trainguard's own signals are taken: such a value is left out, and said.
         """
-        if self._closed:
+        if self._stepper.closed:
             return
         with self._faults.around("observe"):
             for name in values.keys() & set(self._meter.names):
@@ -263,11 +218,8 @@ class Guard:
 
     def heartbeat(self) -> None:
         """Say that training is alive. For long phases without steps, which look like a hang from outside."""
-        if self._closed:
-            return
-        self._last_heartbeat = self._clock.ticks()
-        with self._faults.around("heartbeat"):
-            self._emitter.heartbeat()
+        if not self._stepper.closed:
+            self._stepper.heartbeat()
 
     def state_dict(self) -> dict[str, Any]:
         """What trainguard changed and counted, for your own checkpoints. Plain types."""
@@ -285,16 +237,14 @@ class Guard:
             self._weight_decay.load_state_dict(state["weight_decay"])
         except (KeyError, TypeError, AttributeError) as error:
             raise ValueError(f"not the state of a guard: {describe(error)}") from error
-        self._progress.step = step
-        self._initial_checkpoint_due = True
-        self._meter.arm(step + 1)
+        self._stepper.resume(step)
 
     def close(self) -> None:
         """End the run in order; afterwards the guard does nothing but step the optimizer. May be called twice."""
-        self._close("stopped" if self.stopped else "finished")
+        self._stepper.close("stopped" if self.stopped else "finished")
 
     def __enter__(self) -> Self:
-        self._save_initial_checkpoint()
+        self._stepper.begin()
         return self
 
     def __exit__(
@@ -303,44 +253,4 @@ class Guard:
         if error is None:
             self.close()
         else:
-            self._close("failed", describe(error))
-
-    def _report(self, view: StepView) -> None:
-        values = self._meter.finish(view)
-        self._inbox.settle(values)
-        self._emitter.sample(values)
-        if self._checkpointer is not None:
-            self._checkpointer.save_if_due()
-        self._inbox.poll()
-
-    def _step_optimizers(self) -> None:
-        for optimizer in self._optimizers:
-            if self._scaler is None:
-                optimizer.step()
-            else:
-                self._scaler.step(optimizer)
-        if self._scaler is not None:
-            self._scaler.update()
-
-    def _save_initial_checkpoint(self) -> None:
-        self._initial_checkpoint_due = False
-        if self._checkpointer is not None and not self._closed:
-            self._checkpointer.save_quietly()
-
-    def _whole_epoch(self, epoch: int | None) -> int | None:
-        if epoch is not None:
-            with self._faults.around("epoch"):
-                return arguments.whole_epoch(epoch)
-        return None
-
-    def _close(self, outcome: Outcome, error: str = "") -> None:
-        if self._closed:
-            return
-        self._closed = True
-        with self._faults.around("close"):
-            self._learning_rate.take_off()
-            self._meter.disarm()
-            self._inbox.give_up("training ended before a step could show it")
-            self._emitter.goodbye(outcome, error)
-            if self._session is not None:
-                self._session.close()
+            self._stepper.close("failed", describe(error))

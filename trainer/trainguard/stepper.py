@@ -1,0 +1,126 @@
+"""The order of things around one optimizer step.
+
+::
+
+    before    put the learning rate overlay on; measure loss, gradients, predictions
+    optimize  the optimizers move the parameters
+    after     overlay off; acknowledge what this step showed; emit its sample; save a checkpoint if due;
+              read control and act; install the hooks of the next step; heartbeat if due
+"""
+
+from trainguard import arguments
+from trainguard.emitter import Outcome
+from trainguard.inbox import Inbox
+from trainguard.settings import Settings
+from trainguard.signals.base import StepView
+from trainguard.wiring import Instruments, Seat
+
+
+class Stepper:
+    """Takes a run through its steps. ``closed``: it only steps the optimizers any more."""
+
+    def __init__(self, settings: Settings, parts: Instruments, inbox: Inbox, seat: Seat) -> None:
+        self._optimizers, self._scaler = settings.optimizers, settings.scaler
+        self._clock, self._faults, self._progress = parts.clock, parts.faults, parts.progress
+        self._emitter, self._meter, self._inbox = parts.emitter, parts.meter, inbox
+        self._learning_rate, self._weight_decay = parts.learning_rate, parts.weight_decay
+        self._checkpointer, self._session = seat.checkpointer, seat.session
+        self._heartbeat_seconds = settings.heartbeat_seconds
+        self._last_heartbeat = self._clock.ticks()
+        self._last_step: float | None = None
+        self._view: StepView | None = None
+        self._begun = False
+        self.closed = False
+        self._meter.arm(1)
+
+    def begin(self) -> None:
+        """Save the state there is before the first step, once."""
+        if not self._begun and not self.closed:
+            self._begun = True
+            if self._checkpointer is not None:
+                self._checkpointer.save_quietly()
+
+    def resume(self, step: int) -> None:
+        """Go on after ``step``."""
+        self._progress.step = step
+        self._begun = False
+        self._meter.arm(step + 1)
+
+    def before(self, view: StepView, epoch: int | None) -> None:
+        """Between the backward pass and the optimizers' step."""
+        self._view = view
+        self._progress.epoch = self._whole_epoch(epoch)
+        self.begin()
+        with self._faults.around("lr"):
+            self._learning_rate.put_on(self._progress.step, self._progress.epoch)
+        with self._faults.around("weight_decay"):
+            self._weight_decay.look()
+        with self._faults.around("step"):
+            self._meter.begin(view)
+
+    def optimize(self) -> None:
+        """The optimizers' own step; their exceptions come out."""
+        try:
+            for optimizer in self._optimizers:
+                if self._scaler is None:
+                    optimizer.step()
+                else:
+                    self._scaler.step(optimizer)
+            if self._scaler is not None:
+                self._scaler.update()
+        except BaseException:
+            self._learning_rate.take_off()
+            raise
+
+    def after(self) -> None:
+        """Right after the optimizers' step: report it, and act on what was asked."""
+        with self._faults.around("lr"):
+            self._learning_rate.take_off()
+        view, self._view = self._view, None
+        if self.closed:
+            return
+        if view is None:
+            self._faults.note("step", "after_step() without before_step(): this step is not counted")
+            return
+        now = self._clock.ticks()
+        view.seconds = None if self._last_step is None else now - self._last_step
+        self._last_step = now
+        self._progress.step += 1
+        with self._faults.around("step"):
+            self._report(view)
+        with self._faults.around("step"):
+            self._meter.arm(self._progress.step + 1)
+        if now - self._last_heartbeat >= self._heartbeat_seconds:
+            self.heartbeat()
+
+    def heartbeat(self) -> None:
+        self._last_heartbeat = self._clock.ticks()
+        with self._faults.around("heartbeat"):
+            self._emitter.heartbeat()
+
+    def close(self, outcome: Outcome, error: str = "") -> None:
+        """End the run in order. May be called twice."""
+        if self.closed:
+            return
+        self.closed = True
+        with self._faults.around("close"):
+            self._learning_rate.take_off()
+            self._meter.disarm()
+            self._inbox.give_up("training ended before a step could show it")
+            self._emitter.goodbye(outcome, error)
+            if self._session is not None:
+                self._session.close()
+
+    def _report(self, view: StepView) -> None:
+        values = self._meter.finish(view)
+        self._inbox.settle(values)
+        self._emitter.sample(values)
+        if self._checkpointer is not None:
+            self._checkpointer.save_if_due()
+        self._inbox.poll()
+
+    def _whole_epoch(self, epoch: int | None) -> int | None:
+        if epoch is not None:
+            with self._faults.around("epoch"):
+                return arguments.whole_epoch(epoch)
+        return None
