@@ -36,6 +36,8 @@ IMPURE = {
     "os",
 }
 LONGEST_FILE = 320
+# The trainer does not judge, but for one module, which is imported only when somebody asks for it.
+JUDGING = {"trainer/trainguard/embedded.py": {"trainguard_rules"}}
 
 
 def sources(room: str) -> list[Path]:
@@ -63,7 +65,7 @@ def test_imports_between_rooms(room):
         f"{path.relative_to(ROOT)}:{line}: {name}"
         for path in sources(room)
         for line, name in imports(path)
-        if name.partition(".")[0] not in allowed
+        if name.partition(".")[0] not in allowed | JUDGING.get(str(path.relative_to(ROOT)), set())
     ]
     assert offences == []
 

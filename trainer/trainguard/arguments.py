@@ -49,8 +49,6 @@ def settings(
     check_count("keep", keep)
     check_count("keep_in_memory", keep_in_memory, at_least=0)
     check_seconds("heartbeat_seconds", heartbeat_seconds)
-    if lockstep is not None:
-        check_seconds("lockstep", lockstep)
     if scaler is not None:
         check_stateful("scaler", scaler)
     if loader is not None:
@@ -74,7 +72,7 @@ def settings(
         features=features,
         monitor=monitor,
         rules=rules_of(rules, monitor),
-        lockstep=lockstep,
+        lockstep=check_lockstep(lockstep, monitor),
         heartbeat_seconds=heartbeat_seconds,
     )
 
@@ -108,6 +106,15 @@ def rules_of(rules: Any, monitor: str) -> tuple[str, ...]:
     if not found:
         raise ValueError("rules is an empty list, wanted a pack's name, a path, or a list of them")
     return tuple(os.fspath(each) for each in found)
+
+
+def check_lockstep(lockstep: Any, monitor: str) -> float | None:
+    if lockstep is None:
+        return None
+    check_seconds("lockstep", lockstep)
+    if monitor == "embedded":
+        raise ValueError(f"lockstep is {lockstep}, wanted None: an embedded monitor judges each step in that step")
+    return float(lockstep)
 
 
 def check_states(state: Any) -> dict[str, Any]:

@@ -1,10 +1,11 @@
 """Telemetry out: every record is stamped with where the run is, and written at once or counted as lost.
 
 A write costs some ten microseconds and never waits; there is no queue and no thread. Where the disk is full or
-the directory gone, the record is lost, the loss is counted, and the next record is tried like any other.
+the directory gone, the record is lost, the loss is counted, and the next record is tried like any other. An embedded
+monitor is told each record, lost ones too.
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Literal, TypedDict
 
 from trainguard.clock import Clock
@@ -38,6 +39,7 @@ class Emitter:
 
     def __init__(self, progress: Progress, clock: Clock, faults: Faults) -> None:
         self._writer: SegmentWriter | None = None
+        self._listener: Callable[[Telemetry], None] | None = None
         self._progress = progress
         self._clock = clock
         self._faults = faults
@@ -45,6 +47,10 @@ class Emitter:
 
     def connect(self, writer: SegmentWriter) -> None:
         self._writer = writer
+
+    def listen(self, listener: Callable[[Telemetry], None]) -> None:
+        """Have ``listener`` called with each record from now on. It must not raise."""
+        self._listener = listener
 
     def hello(self, info: RunInfo) -> None:
         self._write(
@@ -109,9 +115,11 @@ class Emitter:
     def _write(self, record: Telemetry) -> None:
         if self._writer is None:
             self.lost += 1
-            return
-        try:
-            self._writer.append(record)
-        except Exception as error:
-            self.lost += 1
-            self._faults.note("telemetry", error)
+        else:
+            try:
+                self._writer.append(record)
+            except Exception as error:
+                self.lost += 1
+                self._faults.note("telemetry", error)
+        if self._listener is not None:
+            self._listener(record)

@@ -60,7 +60,8 @@ class Guard:
         activations: modules whose outputs are watched; by default all activation modules of torch.nn.
         features: the module whose output are the features; by default the input of the last ``nn.Linear``.
         monitor: who judges: a monitor ``process`` that reads the run directory, or one ``embedded`` in this process.
-        rules: for the embedded monitor, rule files and names of packs; ``stability`` by default.
+        rules: for the embedded monitor, rule files and names of packs; ``stability`` by default. Where the run has
+            a monitor process already, that one judges, which is said.
         lockstep: wait after each step for the monitor's verdict, so many seconds at most; None: never wait.
         heartbeat_seconds: at most so long without a heartbeat while steps go on.
 
@@ -122,12 +123,12 @@ class Guard:
         self._model = model
         self._norms: GradNorms | None = None
 
-        directory = RunDirectory(settings.run_path)
-        checkpointer = parts.checkpointer(settings, directory, self.state_dict)
+        seat = Seat.take(RunDirectory(settings.run_path), parts)
+        checkpointer = parts.checkpointer(settings, seat.directory, self.state_dict) if seat.session else None
         self._stop = Stop(checkpointer)
         inbox = parts.inbox(checkpointer, self._stop)
-        seat = Seat.take(directory, parts, inbox, checkpointer)
-        self._stepper = Stepper(settings, parts, inbox, seat)
+        seat.begin(settings, parts, inbox)
+        self._stepper = Stepper(settings, parts, checkpointer, inbox, seat)
 
     @property
     def stopped(self) -> bool:

@@ -8,14 +8,14 @@ Some actions show their effect only in the next step. Their acknowledgement wait
 """
 
 from collections.abc import Mapping, Sequence
-from typing import NamedTuple
+from typing import NamedTuple, Protocol
 
 from trainguard.actuators import Actuator, Done, Params, Pending, Refused
 from trainguard.checkpointer import Checkpointer
 from trainguard.emitter import Emitter
 from trainguard.faults import Faults, describe
 from trainguard.progress import Progress
-from trainguard_wire import AckStatus, Action, Control, Intervention, Promotion, RecordReader
+from trainguard_wire import AckStatus, Action, Control, Intervention, Promotion
 
 EARLIER_FAILED = "an earlier action of this intervention failed"
 
@@ -23,6 +23,13 @@ EARLIER_FAILED = "an earlier action of this intervention failed"
 class _Objection(NamedTuple):
     status: AckStatus
     reason: str
+
+
+class ControlSource(Protocol):
+    """Where control comes from: the run's control files, or an embedded monitor."""
+
+    def read(self) -> list[Control]:
+        """What has come since the last call; ``[]`` when that is all."""
 
 
 class Inbox:
@@ -37,7 +44,7 @@ class Inbox:
         progress: Progress,
         faults: Faults,
     ) -> None:
-        self._reader: RecordReader[Control] | None = None
+        self._source: ControlSource | None = None
         self._actuators = {actuator.kind: actuator for actuator in actuators}
         self._checkpointer = checkpointer
         self._emitter, self._progress, self._faults = emitter, progress, faults
@@ -48,15 +55,15 @@ class Inbox:
     def kinds(self) -> tuple[str, ...]:
         return tuple(self._actuators)
 
-    def connect(self, reader: RecordReader[Control]) -> None:
-        self._reader = reader
+    def connect(self, source: ControlSource) -> None:
+        self._source = source
 
     def poll(self) -> None:
         """Carry out what has come since the last call."""
-        if self._reader is None:
+        if self._source is None:
             return
         with self._faults.around("control"):
-            while messages := self._reader.read():
+            while messages := self._source.read():
                 for message in messages:
                     self._receive(message)
 

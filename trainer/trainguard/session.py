@@ -1,8 +1,8 @@
 """A seat in a run directory: made, leased, numbered, introduced.
 
-A trainer process takes the run's lease, finds the generation after the last one in the telemetry, passes over
-all control there is (it was meant for a process before this one) and only then writes ``run.json``: whoever
-reads that may write control at once.
+A trainer process takes the run's lease, finds the generation after the last one in the telemetry, and passes over
+all control there is: it was meant for a process before this one. Only then it writes ``run.json``: whoever reads
+that may write control at once.
 """
 
 from collections.abc import Iterator
@@ -32,7 +32,7 @@ class Session:
     generation: int
 
     @classmethod
-    def open(cls, directory: RunDirectory, info: RunInfo) -> "Session":
+    def open(cls, directory: RunDirectory) -> "Session":
         """Take the seat. Raises `OSError` where the directory can't be used, `LeaseHeld` where it is taken."""
         directory.create()
         lease = Lease.take(directory.trainer_lock)
@@ -40,11 +40,14 @@ class Session:
             generation = next_generation(directory)
             control = directory.read_control()
             control.seek_to_end()
-            directory.write_info(info)
         except BaseException:
             lease.release()
             raise
         return cls(directory, lease, control, directory.write_telemetry(), generation)
+
+    def introduce(self, info: RunInfo) -> None:
+        """Write ``run.json``: from now on monitors find the run. Raises `OSError`."""
+        self.directory.write_info(info)
 
     def close(self) -> None:
         self.control.close()

@@ -9,6 +9,7 @@
 """
 
 from trainguard import arguments
+from trainguard.checkpointer import Checkpointer
 from trainguard.emitter import Outcome
 from trainguard.inbox import Inbox
 from trainguard.settings import Settings
@@ -19,12 +20,14 @@ from trainguard.wiring import Instruments, Seat
 class Stepper:
     """Takes a run through its steps. ``closed``: it only steps the optimizers any more."""
 
-    def __init__(self, settings: Settings, parts: Instruments, inbox: Inbox, seat: Seat) -> None:
+    def __init__(
+        self, settings: Settings, parts: Instruments, checkpointer: Checkpointer | None, inbox: Inbox, seat: Seat
+    ) -> None:
         self._optimizers, self._scaler = settings.optimizers, settings.scaler
         self._clock, self._faults, self._progress = parts.clock, parts.faults, parts.progress
         self._emitter, self._meter, self._inbox = parts.emitter, parts.meter, inbox
         self._learning_rate, self._weight_decay = parts.learning_rate, parts.weight_decay
-        self._checkpointer, self._session = seat.checkpointer, seat.session
+        self._checkpointer, self._seat = checkpointer, seat
         self._heartbeat_seconds = settings.heartbeat_seconds
         self._last_heartbeat = self._clock.ticks()
         self._last_step: float | None = None
@@ -108,8 +111,7 @@ class Stepper:
             self._meter.disarm()
             self._inbox.give_up("training ended before a step could show it")
             self._emitter.goodbye(outcome, error)
-            if self._session is not None:
-                self._session.close()
+            self._seat.leave()
 
     def _report(self, view: StepView) -> None:
         values = self._meter.finish(view)

@@ -1,9 +1,9 @@
 """What a guard is made of, and how its parts are joined. Each part knows only those it was given here."""
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from trainguard import actuators, arguments, signals
 from trainguard.checkpointer import Checkpointer
@@ -22,6 +22,9 @@ from trainguard.training_state import TrainingState
 from trainguard.weight_decay import WeightDecay
 from trainguard_wire import RunDirectory, RunInfo, __version__
 
+if TYPE_CHECKING:
+    from trainguard.embedded import Embedded
+
 
 class Instruments:
     """What measures and steers, before there is a run directory."""
@@ -35,14 +38,15 @@ class Instruments:
             settings.every, tuple(name for sensor in sensors for name in sensor.signals)
         )
         self.meter = Meter(sensors, cadences, self.faults)
+        self.judge = self._embedded(settings.rules) if settings.monitor == "embedded" else None
 
     def checkpointer(
         self, settings: Settings, directory: RunDirectory, guard_state: Callable[[], dict[str, Any]]
     ) -> Checkpointer | None:
-        """None where none are wanted, and in a run of several ranks."""
+        """None where none are wanted, and in a run of several ranks. What an earlier process left half done goes."""
         if settings.checkpoint_every is None or num_ranks() > 1:
             return None
-        return Checkpointer(
+        checkpointer = Checkpointer(
             Checkpoints(directory.checkpoints, settings.keep),
             TrainingState(settings.model, settings.optimizers, settings.schedulers, self.faults),
             guard_state,
@@ -52,6 +56,13 @@ class Instruments:
             clock=self.clock,
             faults=self.faults,
         )
+        checkpointer.clean()
+        return checkpointer
+
+    def _embedded(self, rules: Sequence[str]) -> "Embedded":
+        from trainguard.embedded import Embedded  # brings the rules, which a trainer is spared otherwise
+
+        return Embedded.of(rules, self.clock, self.faults)
 
     def inbox(self, checkpointer: Checkpointer | None, stop: actuators.Stop) -> Inbox:
         """Obeys in a run of one rank: one rank that acts alone would drift from the others."""
@@ -67,36 +78,52 @@ class Instruments:
 
 @dataclass(frozen=True)
 class Seat:
-    """The place in a run directory; ``session`` is None where it could not be had."""
+    """The place in a run directory. ``session`` is None where it could not be had, ``judge`` where others judge."""
 
+    directory: RunDirectory
     session: Session | None
-    checkpointer: Checkpointer | None
+    judge: "Embedded | None"
 
     @classmethod
-    def take(
-        cls, directory: RunDirectory, parts: Instruments, inbox: Inbox, checkpointer: Checkpointer | None
-    ) -> "Seat":
-        """Begin to write and to obey. What goes wrong is said once, and training goes on unwatched."""
+    def take(cls, directory: RunDirectory, parts: Instruments) -> "Seat":
+        """Take the leases. What goes wrong is said once, and training goes on unwatched."""
         if rank() > 0:
-            return cls(None, checkpointer)
+            return cls(directory, None, None)
+        try:
+            session = Session.open(directory)
+        except Exception as error:
+            parts.faults.note("run_directory", error)
+            return cls(directory, None, parts.judge)
+        parts.progress.generation = session.generation
+        judge = parts.judge if parts.judge is not None and parts.judge.take(directory) else None
+        return cls(directory, session, judge)
+
+    def begin(self, settings: Settings, parts: Instruments, inbox: Inbox) -> None:
+        """Begin to write, to be judged and to obey."""
         info = RunInfo(
-            run=directory.name,
+            run=self.directory.name,
             pid=os.getpid(),
             started=parts.clock.time(),
             signals=parts.meter.names,
             actions=inbox.kinds,
             world_size=num_ranks(),
             version=__version__,
+            monitor="process" if self.judge is None else "embedded",
+            lockstep=settings.lockstep is not None,
         )
-        try:
-            session = Session.open(directory, info)
-        except Exception as error:
-            parts.faults.note("run_directory", error)
-            return cls(None, None)
-        parts.progress.generation = session.generation
-        parts.emitter.connect(session.telemetry)
-        inbox.connect(session.control)
-        if checkpointer is not None:
-            checkpointer.clean()
-        parts.emitter.hello(info)
-        return cls(session, checkpointer)
+        if self.session is not None:
+            parts.emitter.connect(self.session.telemetry)
+            inbox.connect(self.session.control)
+            with parts.faults.around("run_directory"):
+                self.session.introduce(info)
+        if self.judge is not None:
+            parts.emitter.listen(self.judge.judge)
+            inbox.connect(self.judge)
+        if self.session is not None or self.judge is not None:
+            parts.emitter.hello(info)
+
+    def leave(self) -> None:
+        if self.judge is not None:
+            self.judge.close()
+        if self.session is not None:
+            self.session.close()

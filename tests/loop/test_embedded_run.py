@@ -1,0 +1,85 @@
+"""A run that judged itself is a run like any other to whoever comes later."""
+
+import json
+from pathlib import Path
+
+import pytest
+import torch
+from click.testing import CliRunner
+
+from tests.trainer.support import Run
+from tests.trainer.test_embedded import RULES, derived, embedded, openings, train
+from trainguard_monitor.cli import main
+from trainguard_monitor.driver import Driver
+from trainguard_rules import Engine, load_rules
+from trainguard_wire import Intervention, LeaseHeld, RunDirectory
+
+
+@pytest.fixture
+def rules(tmp_path: Path) -> Path:
+    path = tmp_path / "rules.yaml"
+    path.write_text(RULES)
+    torch.set_num_threads(1)
+    return path
+
+
+def test_a_daemon_takes_it_up_where_it_was_left(tmp_path: Path, rules: Path) -> None:
+    """Held while it runs, driven after it: nothing is journalled again, nothing told again, and the fold goes on."""
+    path = tmp_path / "run"
+    driver = Driver(RunDirectory(path), load_rules([rules]))
+    run = Run()
+    with embedded(run, path, rules) as guard:
+        train(run, guard, 40, bad=[30])
+        with pytest.raises(LeaseHeld, match="already has a monitor"):
+            driver.poll(0.0)
+        assert driver.view().state == "held"
+    before = sorted((file, file.read_bytes()) for file in path.glob("[cj]o*/*"))
+    driver.drain(0.0)
+    view = driver.view()
+    driver.close()
+    assert sorted((file, file.read_bytes()) for file in path.glob("[cj]o*/*")) == before
+    assert (view.state, view.decisions["Explosion", "act"]) == ("ended", 1)
+    assert view.actions["scale_lr", "applied"] == 1
+
+    run = Run()
+    with embedded(run, path, rules) as guard:  # and a later process goes on where the daemon stood
+        train(run, guard, 40, bad=[30])
+        assert guard.errors == {}
+    reader = RunDirectory(path).read_telemetry()
+    engine, telemetry = Engine(load_rules([rules])), []
+    while records := reader.read():
+        telemetry += records
+    reader.close()
+    assert derived(path) == [record for fed in telemetry for record in engine.feed(fed).journal]
+    assert {opened.from_record for opened in openings(path)} == {0}
+
+
+def test_a_daemon_completes_what_it_could_not_write(tmp_path: Path, rules: Path) -> None:
+    """kill -9 in mid-run: the journal is completed, and what the dead trainer should have been told is told."""
+    path, run = tmp_path / "run", Run()
+    with embedded(run, path, rules) as guard:
+        train(run, guard, 40, bad=[30])
+    whole = derived(path)
+    for folder, kept in (("journal", 4), ("control", 2)):
+        segment = path / folder / "000001.jsonl"
+        segment.write_bytes(b"".join(segment.read_bytes().splitlines(keepends=True)[:kept]) + b'{"type"')
+    driver = Driver(RunDirectory(path), load_rules([rules]))
+    driver.drain(0.0)
+    driver.close()
+    assert derived(path) == whole
+
+
+def test_replay_and_the_same_rules_agree(tmp_path: Path, rules: Path) -> None:
+    """`trainguard replay` of an embedded run: the same rules decide the same, at the same steps."""
+    path, run = tmp_path / "run", Run()
+    with embedded(run, path, rules) as guard:
+        train(run, guard, 60, bad=[30, 45])
+    result = CliRunner().invoke(main, ["replay", str(path), "--rules", str(rules), "--mode", "act", "--json"])
+    assert result.exit_code == 0, result.output
+    report = json.loads(result.stdout)
+    assert report["same_rules"]
+    assert [row["step"] for row in report["decisions"]] == [30, 45]
+    assert all(row["replayed"] == row["recorded"] for row in report["decisions"])
+    reader = RunDirectory(path).read_control()
+    assert sum(isinstance(message, Intervention) for message in reader.read()) == 2
+    reader.close()
