@@ -13,7 +13,7 @@ from torch.optim import lr_scheduler as schedulers
 
 from tests.trainer.support import Monitor, Run, assert_same, weights_of
 from trainguard import Guard
-from trainguard.training_state import plain, restore_moments
+from trainguard.checkpoints.training_state import plain, restore_moments
 
 OPTIMIZERS: dict[str, Callable[[Any], torch.optim.Optimizer]] = {
     "sgd": lambda parameters: torch.optim.SGD(parameters, lr=0.1, momentum=0.9, weight_decay=0.01),

@@ -11,12 +11,12 @@ from torch.optim import lr_scheduler as schedulers
 
 from tests.trainer.support import Monitor, Run, assert_same
 from trainguard import Guard
-from trainguard.checkpoints import Checkpoints, Damaged
+from trainguard.checkpoints.disk import Damaged, DiskRing
 from trainguard_wire import CheckpointSaved
 
 
 def statuses(run_dir: Path) -> dict[int, str]:
-    return {manifest.step: manifest.status for manifest in Checkpoints(run_dir / "checkpoints", 9).all()}
+    return {manifest.step: manifest.status for manifest in DiskRing(run_dir / "checkpoints", 9).all()}
 
 
 def test_the_ring_keeps_the_newest_and_the_newest_good_one(run_dir: Path, monitor: Monitor) -> None:
@@ -58,7 +58,7 @@ def test_a_process_that_starts_over_replaces_and_outlives_the_older(run_dir: Pat
         with Guard(run.model, run.optimizer, run_dir=run_dir, checkpoint_every=1, keep=2) as guard:
             run.train(guard, 3)
     assert statuses(run_dir) == {0: "candidate", 2: "candidate", 3: "candidate"}
-    ring = Checkpoints(run_dir / "checkpoints", 2)
+    ring = DiskRing(run_dir / "checkpoints", 2)
     assert {manifest.generation for manifest in ring.all()} == {1}
     assert not ring.promote(step=3, generation=0)
     assert ring.promote(step=3, generation=1)
@@ -123,7 +123,7 @@ def test_errors_of_the_ring_name_the_file(run_dir: Path) -> None:
     run = Run()
     with Guard(run.model, run.optimizer, run_dir=run_dir):
         pass
-    ring = Checkpoints(run_dir / "checkpoints", 3)
+    ring = DiskRing(run_dir / "checkpoints", 3)
     (manifest,) = ring.all()
     (run_dir / "checkpoints" / "step-00000000" / "state.pt").write_bytes(b"other")
     with pytest.raises(Damaged, match=r"step-00000000/state.pt is not the file that was saved"):

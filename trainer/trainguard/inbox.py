@@ -11,7 +11,7 @@ from collections.abc import Mapping, Sequence
 from typing import NamedTuple, Protocol
 
 from trainguard.actuators import Actuator, Done, Params, Pending, Refused
-from trainguard.checkpointer import Checkpointer
+from trainguard.checkpoints import Checkpointer
 from trainguard.emitter import Emitter
 from trainguard.faults import Faults, describe
 from trainguard.progress import Progress

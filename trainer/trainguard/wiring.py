@@ -6,8 +6,9 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from trainguard import actuators, arguments, signals
-from trainguard.checkpointer import Checkpointer
-from trainguard.checkpoints import Checkpoints
+from trainguard.checkpoints import Checkpointer
+from trainguard.checkpoints.disk import DiskRing
+from trainguard.checkpoints.training_state import TrainingState
 from trainguard.clock import Clock
 from trainguard.emitter import Emitter
 from trainguard.faults import Faults
@@ -18,7 +19,6 @@ from trainguard.progress import Progress
 from trainguard.ranks import num_ranks, rank
 from trainguard.session import Session
 from trainguard.settings import Settings
-from trainguard.training_state import TrainingState
 from trainguard.weight_decay import WeightDecay
 from trainguard_wire import RunDirectory, RunInfo, __version__
 
@@ -47,7 +47,7 @@ class Instruments:
         if settings.checkpoint_every is None or num_ranks() > 1:
             return None
         checkpointer = Checkpointer(
-            Checkpoints(directory.checkpoints, settings.keep),
+            DiskRing(directory.checkpoints, settings.keep),
             TrainingState(settings.model, settings.optimizers, settings.schedulers, self.faults),
             guard_state,
             every=settings.checkpoint_every,

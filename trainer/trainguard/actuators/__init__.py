@@ -6,7 +6,7 @@ from trainguard.actuators.diagnose import Diagnose
 from trainguard.actuators.lifecycle import Stop
 from trainguard.actuators.lr import RewarmLr, ScaleLr
 from trainguard.actuators.weight_decay import ScaleWeightDecay
-from trainguard.checkpointer import Checkpointer
+from trainguard.checkpoints import Checkpointer
 from trainguard.learning_rate import LearningRate
 from trainguard.meter import Meter
 from trainguard.weight_decay import WeightDecay

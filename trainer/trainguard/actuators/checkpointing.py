@@ -1,7 +1,7 @@
 """Actions on checkpoints."""
 
 from trainguard.actuators.base import Done, Params, Refused
-from trainguard.checkpointer import Checkpointer
+from trainguard.checkpoints import Checkpointer
 from trainguard.progress import Progress
 
 

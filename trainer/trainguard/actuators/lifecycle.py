@@ -1,7 +1,7 @@
 """Actions on the run as a whole."""
 
 from trainguard.actuators.base import Done, Params
-from trainguard.checkpointer import Checkpointer
+from trainguard.checkpoints import Checkpointer
 from trainguard.faults import describe
 from trainguard.progress import Progress
 

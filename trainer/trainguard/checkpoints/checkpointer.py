@@ -3,12 +3,12 @@
 from collections.abc import Callable
 from typing import Any
 
-from trainguard.checkpoints import Checkpoints, Damaged
+from trainguard.checkpoints.disk import Damaged, DiskRing
+from trainguard.checkpoints.training_state import Misfit, TrainingState
 from trainguard.clock import Clock
 from trainguard.emitter import Emitter
 from trainguard.faults import Faults
 from trainguard.progress import Progress
-from trainguard.training_state import Misfit, TrainingState
 
 
 class Checkpointer:
@@ -16,7 +16,7 @@ class Checkpointer:
 
     def __init__(
         self,
-        ring: Checkpoints,
+        ring: DiskRing,
         state: TrainingState,
         guard_state: Callable[[], dict[str, Any]],
         *,

@@ -51,7 +51,7 @@ class Manifest:
         return self.generation, self.step
 
 
-class Checkpoints:
+class DiskRing:
     """The ring. Not for two processes: the trainer's lease sees to that."""
 
     def __init__(self, folder: Path, keep: int) -> None:

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
-from trainguard import rng
+from trainguard.checkpoints import rng
 from trainguard.faults import Faults
 
 _SCALARS = (int, float, bool, str, type(None))
