@@ -9,7 +9,7 @@
 """
 
 from trainguard import arguments
-from trainguard.checkpointer import Checkpointer
+from trainguard.checkpoints import Checkpointer
 from trainguard.emitter import Outcome
 from trainguard.inbox import Inbox
 from trainguard.settings import Settings
