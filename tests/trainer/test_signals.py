@@ -11,7 +11,6 @@ from torch import nn
 from tests.trainer.support import Monitor, Run
 from trainguard import Guard
 from trainguard.faults import Faults
-from trainguard.readout import read_stacked, readout
 from trainguard.signals.activations import DeadUnits, activations_of
 from trainguard.signals.base import Sensor, StepView
 from trainguard.signals.predictions import Confidence, PredictionEntropy
@@ -166,21 +165,3 @@ def test_prediction_entropy_at_its_ends() -> None:
     assert measured(signal, StepView(logits=torch.tensor([[9.0, 0.0]] * 4))) == 0
     assert measured(signal, StepView(logits=torch.eye(3))) == pytest.approx(1)
     assert np.isnan(measured(signal, StepView(logits=torch.full((2, 2), float("nan")))))
-
-
-def test_readout_drops_only_what_is_no_scalar() -> None:
-    """One stacked read per device gives the same floats as reading one by one, of any types."""
-    faults = Faults()
-    values = {
-        "half": torch.tensor(0.5, dtype=torch.bfloat16),
-        "double": torch.tensor(1e-300, dtype=torch.float64),
-        "one": torch.tensor([2.0], requires_grad=True),
-        "nan": torch.tensor(float("nan")),
-        "many": torch.ones(2),
-    }
-    for numbers in (readout({**values, "number": 3}, faults), read_stacked(values, faults)):
-        assert (numbers["half"], numbers["double"], numbers["one"]) == (0.5, 1e-300, 2.0)
-        assert np.isnan(numbers["nan"])
-        assert "many" not in numbers
-    assert faults.counts == {"signal.many": 2}
-    assert read_stacked({}, faults) == {}

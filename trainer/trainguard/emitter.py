@@ -5,12 +5,13 @@ the directory gone, the record is lost, the loss is counted, and the next record
 monitor is told each record, lost ones too.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from typing import Literal, TypedDict
 
 from trainguard.clock import Clock
 from trainguard.faults import Faults
 from trainguard.progress import Progress
+from trainguard.readout import Reading
 from trainguard_wire import (
     Ack,
     AckStatus,
@@ -65,13 +66,11 @@ class Emitter:
             )
         )
 
-    def sample(self, values: Mapping[str, float]) -> None:
-        """One sample of the step just done. Nothing to say is not said."""
-        if values:
-            at = self._progress
-            self._write(
-                sample_of(values, step=at.step, generation=at.generation, time=self._clock.time(), epoch=at.epoch)
-            )
+    def sample(self, reading: Reading) -> None:
+        """One sample, of the moment it was measured at. Nothing to say is not said."""
+        if reading.values:
+            at = reading.at
+            self._write(sample_of(reading.values, step=at.step, generation=at.generation, time=at.time, epoch=at.epoch))
 
     def ack(
         self,

@@ -17,7 +17,6 @@ from torch.optim import Optimizer
 from trainguard import arguments
 from trainguard.actuators import Stop
 from trainguard.faults import describe
-from trainguard.readout import readout
 from trainguard.settings import MonitorKind
 from trainguard.signals.base import StepView
 from trainguard.signals.gradients import clip_grads_
@@ -141,6 +140,14 @@ class Guard:
         return self._progress.step
 
     @property
+    def last(self) -> dict[str, float]:
+        """The last value of each signal, and of what you observe; on an accelerator, of the step before.
+
+        Reading it waits for nothing: in place of a ``loss.item()`` for a progress line.
+        """
+        return dict(self._stepper.last)
+
+    @property
     def lost(self) -> int:
         """Telemetry records that could not be written."""
         return self._emitter.lost
@@ -209,13 +216,7 @@ class Guard:
 
         The names of trainguard's own signals are taken: such a value is left out, and said.
         """
-        if self._stepper.closed:
-            return
-        with self._faults.around("observe"):
-            for name in values.keys() & set(self._meter.names):
-                self._faults.note("observe", f"{name!r} is measured by trainguard itself; use another name")
-                del values[name]
-            self._emitter.sample(readout(values, self._faults))
+        self._stepper.observe(values)
 
     def heartbeat(self) -> None:
         """Say that training is alive. For long phases without steps, which look like a hang from outside."""

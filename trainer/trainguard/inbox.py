@@ -15,6 +15,7 @@ from trainguard.checkpoints import Checkpointer
 from trainguard.emitter import Emitter
 from trainguard.faults import Faults, describe
 from trainguard.progress import Progress
+from trainguard.readout import Reading
 from trainguard_wire import AckStatus, Action, Control, Intervention, Promotion
 
 EARLIER_FAILED = "an earlier action of this intervention failed"
@@ -30,6 +31,12 @@ class ControlSource(Protocol):
 
     def read(self) -> list[Control]:
         """What has come since the last call; ``[]`` when that is all."""
+
+
+class _Waiting(NamedTuple):
+    action: Action
+    outcome: Pending
+    since: int
 
 
 class Inbox:
@@ -49,7 +56,7 @@ class Inbox:
         self._checkpointer = checkpointer
         self._emitter, self._progress, self._faults = emitter, progress, faults
         self._seen: set[str] = set()
-        self._pending: list[tuple[Action, Pending]] = []
+        self._pending: list[_Waiting] = []
 
     @property
     def kinds(self) -> tuple[str, ...]:
@@ -67,22 +74,31 @@ class Inbox:
                 for message in messages:
                     self._receive(message)
 
-    def settle(self, values: Mapping[str, float]) -> None:
-        """Acknowledge the actions whose effect the step just done could show."""
-        pending, self._pending = self._pending, []
-        for action, waiting in pending:
-            try:
-                done = waiting.settle(values)
-            except Exception as error:
-                self._failed(action, error)
-            else:
-                self._applied(action, done)
+    def settle_seen(self) -> None:
+        """Acknowledge the actions whose effect could be seen in the step just done, without its values."""
+        if self._pending:
+            self._settle({}, [each for each in self._pending if not each.outcome.needs_values])
+
+    def settle(self, reading: Reading) -> None:
+        """Acknowledge the actions whose effect the values of a step show."""
+        if self._pending:
+            self._settle(reading.values, [each for each in self._pending if each.since < reading.at.step])
 
     def give_up(self, reason: str) -> None:
         """Acknowledge as expired what was still waiting for a next step."""
         pending, self._pending = self._pending, []
-        for action, _ in pending:
-            self._emitter.ack(action, "expired", reason=reason)
+        for each in pending:
+            self._emitter.ack(each.action, "expired", reason=reason)
+
+    def _settle(self, values: Mapping[str, float], due: Sequence[_Waiting]) -> None:
+        self._pending = [each for each in self._pending if each not in due]
+        for each in due:
+            try:
+                done = each.outcome.settle(values)
+            except Exception as error:
+                self._failed(each.action, error)
+            else:
+                self._applied(each.action, done)
 
     def _receive(self, message: Control) -> None:
         with self._faults.around("control"):
@@ -127,7 +143,7 @@ class Inbox:
             self._failed(action, error)
             return False
         if isinstance(outcome, Pending):
-            self._pending.append((action, outcome))
+            self._pending.append(_Waiting(action, outcome, self._progress.step))
         else:
             self._applied(action, outcome)
         return True

@@ -11,7 +11,8 @@ import torch
 from torch import Tensor
 
 from trainguard.faults import Faults
-from trainguard.readout import readout
+from trainguard.progress import Moment
+from trainguard.readout import Reading, Readout
 from trainguard.signals.base import Sensor, StepView, Value
 
 
@@ -21,7 +22,10 @@ class Meter:
     ``cadences`` are those that differ from the sensors' own.
     """
 
-    def __init__(self, sensors: Iterable[Sensor], cadences: Mapping[str, int | None], faults: Faults) -> None:
+    def __init__(
+        self, sensors: Iterable[Sensor], cadences: Mapping[str, int | None], readout: Readout, faults: Faults
+    ) -> None:
+        self._readout = readout
         self._sensors = tuple(sensors)
         self._every = {name: every for sensor in self._sensors for name, every in sensor.signals.items()}
         self._every.update(cadences)
@@ -66,13 +70,13 @@ class Meter:
             for sensor, due in self._due:
                 self._measure(sensor, sensor.before_step, view, due)
 
-    def finish(self, view: StepView) -> dict[str, float]:
-        """Measure what is to be seen after the optimizer's step, and read the whole step out."""
+    def finish(self, view: StepView, at: Moment) -> list[Reading]:
+        """Measure what is to be seen after the optimizer's step; returns the readings that are complete by now."""
         with torch.no_grad():
             for sensor, due in self._due:
                 self._measure(sensor, sensor.after_step, view, due)
         values, self._values = self._values, {}
-        return readout(values, self._faults)
+        return self._readout.submit(at, values)
 
     def _measure(
         self,

@@ -1,42 +1,114 @@
-"""From what the signals measured to plain floats: the one place where the host waits for a device.
+"""From what the sensors measured to plain floats, without ever waiting for an accelerator.
 
-Values on an accelerator are stacked and read with one copy per device. A value on the CPU needs no copy, and
-reading it directly is four times cheaper than stacking it.
+A value in CPU memory is read at once, which is four times cheaper than stacking it with others first. Values on
+an accelerator are stacked there, and a copy into pinned host memory is queued behind the work that computes them;
+an event tells when it has arrived. The host only asks the event, at the end of each later step. So the readings
+of a step on an accelerator come out one step late, or later where the host runs further ahead, and always in the
+order of the steps. Only the end of the run waits for what is still under way.
 """
 
-from collections.abc import Mapping
+from collections import deque
+from collections.abc import Callable, Iterator, Mapping
+from math import nan
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
 
 from trainguard.faults import Faults
+from trainguard.progress import Moment
+
+Numbers = dict[str, float]
 
 
-def readout(values: Mapping[str, float | Tensor], faults: Faults) -> dict[str, float]:
-    """Every value as a float, NaN and infinities included. One that is no scalar is left out and noted."""
-    numbers: dict[str, float] = {}
-    remote: dict[torch.device, dict[str, Tensor]] = {}
-    for name, value in values.items():
-        if isinstance(value, Tensor) and value.device.type != "cpu":
-            remote.setdefault(value.device, {})[name] = value
-            continue
+class Reading(NamedTuple):
+    """The values that were measured at a moment of the run, NaN and infinities included."""
+
+    at: Moment
+    values: Numbers
+
+
+class Copy:
+    """A one-dimensional tensor on its way into host memory."""
+
+    def __init__(self, tensor: Tensor) -> None:
+        device = torch.get_device_module(tensor.device)
+        self._host = torch.empty(tensor.shape, dtype=tensor.dtype, pin_memory=tensor.device.type != "cpu")
+        self._host.copy_(tensor, non_blocking=True)
+        self._arrival = device.Event()
+        self._arrival.record(device.current_stream(tensor.device))
+
+    def has_arrived(self) -> bool:
+        return bool(self._arrival.query())
+
+    def wait(self) -> None:
+        self._arrival.synchronize()
+
+    def numbers(self) -> list[float]:
+        """Only once it has arrived."""
+        return self._host.tolist()
+
+
+class _Waiting(NamedTuple):
+    """A reading that lacks the values of these names, which are in the copy."""
+
+    reading: Reading
+    copies: list[tuple[list[str], Copy]]
+
+    def is_complete(self) -> bool:
+        return all(copy.has_arrived() for _, copy in self.copies)
+
+    def completed(self) -> Reading:
+        for names, copy in self.copies:
+            self.reading.values.update(zip(names, copy.numbers(), strict=True))
+        return self.reading
+
+
+class Readout:
+    """Takes what was measured at each step and gives the readings that are complete, the oldest first."""
+
+    def __init__(self, faults: Faults, copy: Callable[[Tensor], Copy] = Copy) -> None:
+        self._faults = faults
+        self._copy = copy
+        self._waiting: deque[_Waiting] = deque()
+
+    def submit(self, at: Moment, values: Mapping[str, float | Tensor]) -> list[Reading]:
+        """Hand in the values of a step. What is no scalar is left out and noted."""
+        numbers: Numbers = {}
+        remote: dict[torch.device, dict[str, Tensor]] = {}
+        for name, value in values.items():
+            if type(value) is float:
+                numbers[name] = value
+            elif not isinstance(value, Tensor) or value.is_cpu:
+                self._read(name, value, numbers)
+            elif value.numel() != 1:
+                self._faults.note(f"signal.{name}", f"a tensor of shape {tuple(value.shape)} is not a scalar")
+            else:
+                numbers[name] = nan  # keeps its place in the order
+                remote.setdefault(value.device, {})[name] = value.detach().reshape(())
+        reading = Reading(at, numbers)
+        if not remote and not self._waiting:
+            return [reading]
+        self._waiting.append(_Waiting(reading, [(list(each), self._fetch(each)) for each in remote.values()]))
+        return list(self._complete())
+
+    def flush(self) -> list[Reading]:
+        """The readings that are still under way; waits for them."""
+        for waiting in self._waiting:
+            for _, copy in waiting.copies:
+                copy.wait()
+        return list(self._complete())
+
+    def _read(self, name: str, value: float | Tensor, numbers: Numbers) -> None:
         try:
-            numbers[name] = float(value.detach() if isinstance(value, Tensor) else value)
+            numbers[name] = float(value.item() if isinstance(value, Tensor) else value)
         except (TypeError, ValueError, RuntimeError) as error:
-            faults.note(f"signal.{name}", error)
-    for tensors in remote.values():
-        numbers.update(read_stacked(tensors, faults))
-    return numbers
+            self._faults.note(f"signal.{name}", error)
 
+    def _fetch(self, values: Mapping[str, Tensor]) -> Copy:
+        # A stack of different types is of a type that holds them all.
+        return self._copy(torch.stack(tuple(values.values())))
 
-def read_stacked(tensors: Mapping[str, Tensor], faults: Faults) -> dict[str, float]:
-    """Scalars of one device, read with a single copy to the host."""
-    scalars: dict[str, Tensor] = {}
-    for name, tensor in tensors.items():
-        if tensor.numel() == 1:
-            scalars[name] = tensor.detach().reshape(())
-        else:
-            faults.note(f"signal.{name}", f"a tensor of shape {tuple(tensor.shape)} is not a scalar")
-    if not scalars:
-        return {}
-    return dict(zip(scalars, torch.stack(tuple(scalars.values())).tolist(), strict=True))
+    def _complete(self) -> Iterator[Reading]:
+        while self._waiting and self._waiting[0].is_complete():
+            yield self._waiting.popleft().completed()

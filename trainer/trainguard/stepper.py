@@ -8,24 +8,32 @@
               read control and act; install the hooks of the next step; heartbeat if due
 """
 
+from collections.abc import Iterable, Mapping
+
+from torch import Tensor
+
 from trainguard import arguments
 from trainguard.checkpoints import Checkpointer
 from trainguard.emitter import Outcome
 from trainguard.inbox import Inbox
+from trainguard.readout import Reading
 from trainguard.settings import Settings
 from trainguard.signals.base import StepView
 from trainguard.wiring import Instruments, Seat
 
 
 class Stepper:
-    """Takes a run through its steps. ``closed``: it only steps the optimizers any more."""
+    """Takes a run through its steps.
+
+    ``closed``: it only steps the optimizers any more. ``last``: the last value of each signal.
+    """
 
     def __init__(
         self, settings: Settings, parts: Instruments, checkpointer: Checkpointer | None, inbox: Inbox, seat: Seat
     ) -> None:
         self._optimizers, self._scaler = settings.optimizers, settings.scaler
         self._clock, self._faults, self._progress = parts.clock, parts.faults, parts.progress
-        self._emitter, self._meter, self._inbox = parts.emitter, parts.meter, inbox
+        self._meter, self._readout, self._emitter, self._inbox = parts.meter, parts.readout, parts.emitter, inbox
         self._learning_rate, self._weight_decay = parts.learning_rate, parts.weight_decay
         self._checkpointer, self._seat = checkpointer, seat
         self._heartbeat_seconds = settings.heartbeat_seconds
@@ -34,6 +42,7 @@ class Stepper:
         self._view: StepView | None = None
         self._begun = False
         self.closed = False
+        self.last: dict[str, float] = {}
         self._meter.arm(1)
 
     def begin(self) -> None:
@@ -96,6 +105,17 @@ class Stepper:
         if now - self._last_heartbeat >= self._heartbeat_seconds:
             self.heartbeat()
 
+    def observe(self, values: Mapping[str, float | Tensor]) -> None:
+        """Report values of the user's own, as of now."""
+        if self.closed:
+            return
+        with self._faults.around("observe"):
+            taken = values.keys() & set(self._meter.names)
+            for name in taken:
+                self._faults.note("observe", f"{name!r} is measured by trainguard itself; use another name")
+            free = {name: value for name, value in values.items() if name not in taken}
+            self._publish(self._readout.submit(self._progress.at(self._clock.time()), free))
+
     def heartbeat(self) -> None:
         self._last_heartbeat = self._clock.ticks()
         with self._faults.around("heartbeat"):
@@ -109,17 +129,23 @@ class Stepper:
         with self._faults.around("close"):
             self._learning_rate.take_off()
             self._meter.disarm()
+            self._publish(self._readout.flush())
             self._inbox.give_up("training ended before a step could show it")
             self._emitter.goodbye(outcome, error)
             self._seat.leave()
 
     def _report(self, view: StepView) -> None:
-        values = self._meter.finish(view)
-        self._inbox.settle(values)
-        self._emitter.sample(values)
+        self._inbox.settle_seen()
+        self._publish(self._meter.finish(view, self._progress.at(self._clock.time())))
         if self._checkpointer is not None:
             self._checkpointer.save_if_due()
         self._inbox.poll()
+
+    def _publish(self, readings: Iterable[Reading]) -> None:
+        for reading in readings:
+            self.last.update(reading.values)
+            self._inbox.settle(reading)
+            self._emitter.sample(reading)
 
     def _whole_epoch(self, epoch: int | None) -> int | None:
         if epoch is not None:

@@ -17,6 +17,7 @@ from trainguard.learning_rate import LearningRate
 from trainguard.meter import Meter
 from trainguard.progress import Progress
 from trainguard.ranks import num_ranks, rank
+from trainguard.readout import Readout
 from trainguard.session import Session
 from trainguard.settings import Settings
 from trainguard.weight_decay import WeightDecay
@@ -37,8 +38,9 @@ class Instruments:
         cadences = arguments.check_cadences(
             settings.every, tuple(name for sensor in sensors for name in sensor.signals)
         )
-        self.meter = Meter(sensors, cadences, self.faults)
         self.judge = self._embedded(settings.rules) if settings.monitor == "embedded" else None
+        self.readout = Readout(self.faults)
+        self.meter = Meter(sensors, cadences, self.readout, self.faults)
 
     def checkpointer(
         self, settings: Settings, directory: RunDirectory, guard_state: Callable[[], dict[str, Any]]

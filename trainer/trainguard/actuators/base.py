@@ -31,9 +31,13 @@ class Done:
 
 @dataclass(frozen=True)
 class Pending:
-    """``settle`` is called with the values of the next step, after it; it raises where the effect is not there."""
+    """``settle`` is called with the values of the next step, after it; it raises where the effect is not there.
+
+    ``needs_values``: it looks at them. On an accelerator they come a step later, and so does the acknowledgement.
+    """
 
     settle: Callable[[Mapping[str, float]], Done]
+    needs_values: bool = False
 
 
 class Actuator(Protocol):

@@ -26,7 +26,7 @@ class Diagnose:
         if "dead_units" not in self._meter.names and not self._meter.saw_logits:
             raise Refused("nothing can be measured: the guard gets no logits and watches no activation modules")
         self._meter.request(*COLLAPSE)
-        return Pending(self._settle)
+        return Pending(self._settle, needs_values=True)
 
     @staticmethod
     def _settle(values: Mapping[str, float]) -> Done:

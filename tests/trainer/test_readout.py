@@ -1,0 +1,179 @@
+"""Values on the host are read at once; values on a device come out later, in the order of the steps.
+
+There is no accelerator here. `Far` is a tensor that says it is on one, and `Slow` a copy from it that arrives when
+the test says so; everything else is what runs on an accelerator too.
+"""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor
+
+from tests.trainer.support import Monitor, Run, assert_same
+from trainguard import Guard
+from trainguard.faults import Faults
+from trainguard.progress import Moment
+from trainguard.readout import Copy, Reading, Readout
+from trainguard_wire import Sample
+
+
+class Far(Tensor):
+    """A tensor in host memory that counts as being elsewhere."""
+
+    @property
+    def is_cpu(self) -> bool:  # type: ignore[override]
+        return False
+
+    @classmethod
+    def __torch_function__(cls, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        assert func not in (Tensor.item, Tensor.__float__, Tensor.__bool__, Tensor.tolist), "a host sync"
+        return super().__torch_function__(func, types, args, kwargs)
+
+
+class Slow(Copy):
+    """A copy that arrives once ``here`` is set."""
+
+    def __init__(self, tensor: Tensor) -> None:
+        super().__init__(tensor)
+        self.here = False
+
+    def has_arrived(self) -> bool:
+        return self.here and super().has_arrived()
+
+    def wait(self) -> None:
+        super().wait()
+        self.here = True
+
+
+def slow_readout(copies: list[Slow]) -> Readout:
+    """A readout whose copies are added to the list as they are queued."""
+
+    def copy(tensor: Tensor) -> Slow:
+        copies.append(Slow(tensor))
+        return copies[-1]
+
+    return Readout(Faults(), copy)
+
+
+@pytest.fixture
+def under_way(monkeypatch: pytest.MonkeyPatch) -> list[Slow]:
+    copies: list[Slow] = []
+    monkeypatch.setattr("trainguard.wiring.Readout", lambda faults: slow_readout(copies))
+    return copies
+
+
+def far(value: float, **options: Any) -> Tensor:
+    return torch.tensor(value, **options).as_subclass(Far)
+
+
+def moment(step: int) -> Moment:
+    return Moment(step, 0, None, float(step))
+
+
+VALUES = {
+    "half": (0.5, torch.bfloat16),
+    "double": (1e-300, torch.float64),
+    "count": (3, torch.int64),
+    "nan": (float("nan"), torch.float32),
+    "infinite": (float("inf"), torch.float32),
+}
+
+
+@pytest.mark.parametrize("make", [torch.tensor, far], ids=["host", "device"])
+def test_every_scalar_is_read_and_nothing_else(make: Any) -> None:
+    """Any type, any shape of one element, with or without gradient; in the order in which they were handed in."""
+    faults = Faults()
+    tensors = {name: make(value, dtype=dtype) for name, (value, dtype) in VALUES.items()}
+    one = make([2.0]).requires_grad_()
+    values: dict[str, Any] = {"number": 3, **tensors, "one": one, "many": make([1.0, 2.0]), "none": None}
+    (reading,) = Readout(faults).submit(moment(1), values)
+    assert reading.at == moment(1)
+    assert list(reading.values) == ["number", *VALUES, "one"]
+    assert list(reading.values.values()) == [3, *(pytest.approx(v, nan_ok=True, abs=0) for v, _ in VALUES.values()), 2]
+    assert all(type(value) is float for value in reading.values.values())
+    assert faults.counts == {"signal.many": 1, "signal.none": 1}
+
+
+def test_what_is_under_way_holds_back_what_came_after() -> None:
+    """Readings come out complete, oldest first, when their own copies are there; flush waits for the rest."""
+    copies: list[Slow] = []
+    readout = slow_readout(copies)
+    assert readout.submit(moment(1), {"loss": far(1.0), "lr": 0.1}) == []
+    assert readout.submit(moment(2), {"lr": 0.2}) == []
+    assert readout.submit(moment(3), {"loss": far(3.0)}) == []
+    first, third = copies
+    third.here = True
+    assert readout.submit(moment(4), {}) == []
+    first.here = True
+    assert readout.submit(moment(5), {"loss": far(5.0)}) == [
+        Reading(moment(1), {"loss": 1.0, "lr": 0.1}),
+        Reading(moment(2), {"lr": 0.2}),
+        Reading(moment(3), {"loss": 3.0}),
+        Reading(moment(4), {}),
+    ]
+    assert readout.flush() == [Reading(moment(5), {"loss": 5.0})]
+    assert readout.submit(moment(6), {"lr": 0.2}) == [Reading(moment(6), {"lr": 0.2})]
+
+
+def far_step(run: Run, guard: Guard, kind: type[Tensor] = Far) -> None:
+    """A step whose loss is on a device, and its logits too unless told."""
+    loss, logits, y = run.backward()
+    guard.step(loss.detach().as_subclass(Far), logits=logits.detach().as_subclass(kind), targets=y)
+
+
+def test_samples_of_a_device_come_one_step_late(run_dir: Path, monitor: Monitor, under_way: list[Slow]) -> None:
+    """With the step, generation and time they belong to; the last one when the guard closes. The weights don't care."""
+    run = Run()
+    with Guard(run.model, run.optimizer, run_dir=run_dir, checkpoint_every=None) as guard:
+        for step in range(1, 4):
+            for copy in under_way:
+                copy.here = True
+            far_step(run, guard)
+            assert [sample.step for sample in monitor.samples()] == list(range(1, step))
+            assert ("loss" in guard.last) == (step > 1)
+    samples = monitor.samples()
+    assert [sample.step for sample in samples] == [1, 2, 3]
+    assert all({"loss", "grad_norm", "lr", "confidence"} <= set(sample.values) for sample in samples)
+    assert np.all(np.diff([sample.time for sample in samples]) > 0)
+    assert guard.last["loss"] == samples[-1].values["loss"]
+    assert guard.errors == {}
+    plain = Run()
+    for _ in range(3):
+        plain.backward()
+        plain.optimizer.step()
+    assert_same(plain.model.state_dict(), run.model.state_dict())
+
+
+def test_acks_wait_for_the_values_they_need_and_for_no_others(
+    run_dir: Path, monitor: Monitor, under_way: list[Slow]
+) -> None:
+    """A learning rate is known on the host; a diagnosis is acknowledged with the values of its own step."""
+    run = Run()
+    with Guard(run.model, run.optimizer, run_dir=run_dir, checkpoint_every=None) as guard:
+        monitor.ask(("diagnose", {}), ("scale_lr", {"factor": 0.5}))
+        far_step(run, guard, Tensor)
+        under_way[0].here = True
+        far_step(run, guard, Tensor)
+        assert [(ack.kind, ack.step, ack.after) for ack in monitor.acks()] == [("scale_lr", 2, 0.05)]
+        under_way[1].here = True
+        far_step(run, guard, Tensor)
+    diagnosis = monitor.acks()[1]
+    diagnosed = next(sample for sample in monitor.samples() if "prediction_entropy" in sample.values)
+    assert diagnosed.step == 2
+    assert (diagnosis.kind, diagnosis.status, diagnosis.step) == ("diagnose", "applied", 3)
+    assert diagnosis.after == diagnosed.values["prediction_entropy"]
+
+
+def test_observed_values_keep_their_place(run_dir: Path, monitor: Monitor, under_way: list[Slow]) -> None:
+    """A value of the user's on a device makes nobody wait either."""
+    run = Run()
+    with Guard(run.model, run.optimizer, run_dir=run_dir, checkpoint_every=None) as guard:
+        guard.observe(val_loss=far(2.0), accuracy=0.5)
+        run.train(guard)
+        assert monitor.samples() == []
+    first, second = [record for record in monitor.records() if isinstance(record, Sample)]
+    assert (first.step, first.values) == (0, {"val_loss": 2.0, "accuracy": 0.5})
+    assert second.step == 1
