@@ -257,8 +257,9 @@ def test_generated_code_means_what_the_text_says(text, loss, grad_norm):
     wanted = kleene(text, {**values, "k": 2.0, "step": 10.0})
     assert compiled.evaluate(values, 10, NAN, 0.0) is wanted
     finite = frozenset(name for name, value in values.items() if math.isfinite(value))
-    shorter = compiled.function([f"return {compiled.condition_of_finite(finite)}"])
-    assert shorter(values, 10, NAN, 0.0) is wanted
+    for certain in (True, False):
+        shorter = compiled.function([f"return {compiled.certain(certain, finite)}"])
+        assert shorter(values, 10, NAN, 0.0) is (wanted is certain)
 
 
 @settings(max_examples=300)

@@ -96,6 +96,20 @@ def test_a_spike_that_has_left_the_window_leaves_nothing_behind(make, batch, sca
             assert streaming.value == pytest.approx(batch(stream[i - window + 1 : i + 1]), rel=1e-12, abs=1e-15)
 
 
+@pytest.mark.parametrize("level", [0.0, 1e9])
+@pytest.mark.parametrize("apart", [1e3, 1e12])
+def test_an_outlier_costs_a_spread_no_digits_wherever_it_falls(level, apart):
+    """Also where all is measured from it, because it came last before the stacks were flipped."""
+    noise = [level + 0.01 * (i * 7919 % 101) for i in range(1000)]
+    for at in (300, 598, 599, 600):
+        stream = [*noise[:at], level + apart, *noise[at + 1 :]]
+        std, samples = Std(200), np.array(stream) - level
+        for i, x in enumerate(stream):
+            std.update(x)
+            if i >= 200 and i % 23 == 0:
+                assert std.value == pytest.approx(np.std(samples[i - 199 : i + 1], ddof=1), rel=1e-11)
+
+
 @each_window
 @pytest.mark.parametrize("level", [0.0, 0.1, -1e9, 1e-300, 1e300])
 def test_a_constant_stays_what_it_is(make, batch, scale, level):

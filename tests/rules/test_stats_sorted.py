@@ -1,4 +1,4 @@
-"""The sorted window behind `Median`, `Mad` and `Quantile`: its blocks are never noticed."""
+"""The sorted window behind `Mad` and the core behind `Median` and `Quantile`: neither is ever noticed."""
 
 import math
 import random
@@ -8,16 +8,18 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from trainguard_rules.stats import Mad, Median, Quantile, sorted_window
+from trainguard_rules.stats import Mad, Median, Quantile, ranks, sorted_window
+from trainguard_rules.stats.ranks import RankStatistic
 from trainguard_rules.stats.sorted_window import SortedWindow
 
 LEVELS = st.one_of(st.floats(-1e6, 1e6), st.integers(0, 5).map(float), st.just(-0.0))
 
 
 @pytest.fixture(autouse=True)
-def small_blocks(monkeypatch: pytest.MonkeyPatch) -> None:
-    """So small that a short stream cuts, empties and deals them."""
+def small_parts(monkeypatch: pytest.MonkeyPatch) -> None:
+    """So small that a short stream cuts, empties and deals the blocks, and leaves the core."""
     monkeypatch.setattr(sorted_window, "BLOCK", 8)
+    monkeypatch.setattr(ranks, "LEAST", 1)
 
 
 def check(ordered: SortedWindow, tail: list[float]) -> None:
@@ -41,6 +43,30 @@ def test_blocks_stay_in_order_and_fingers_in_place(window, stream):
     for i, x in enumerate(stream):
         mad.update(x)
         check(mad.ordered, stream[: i + 1][-window:])
+
+
+def check_core(statistic: RankStatistic, tail: list[float]) -> None:
+    """All samples between its bounds are in the core, in order, and the rank is counted right."""
+    ordered = [*sorted(tail), math.inf]
+    assert statistic._core == [x for x in ordered if statistic._low <= x <= statistic._high]
+    below = sum(x < statistic._low for x in tail)
+    assert statistic._at == statistic.rank(len(tail)) - below
+
+
+@pytest.mark.parametrize("window", [1, 5, 8, 40])
+@pytest.mark.parametrize("q", [None, 0.0, 0.3, 1.0])
+@settings(max_examples=30)
+@given(stream=st.lists(LEVELS, max_size=150))
+def test_the_core_holds_what_is_around_the_rank(q, window, stream):
+    """On every prefix, and so does that of a restored statistic."""
+    statistic = Median(window) if q is None else Quantile(q, window)
+    restored = Median(window) if q is None else Quantile(q, window)
+    for i, x in enumerate(stream):
+        statistic.update(x)
+        check_core(statistic, stream[: i + 1][-window:])
+    restored.restore(statistic.snapshot())
+    if stream:
+        check_core(restored, stream[-window:])
 
 
 def drift(n: int) -> list[float]:

@@ -48,9 +48,9 @@ class Program:
             if isinstance(statistic, AtOnset)
         ]
 
-    def condition_of_finite(self, finite: frozenset[str]) -> str:
-        """`condition`, for samples in which these signals are finite."""
-        return self._writer.truth_of_finite(self._node, finite)
+    def certain(self, wanted: bool, finite: frozenset[str]) -> str:
+        """Code that tells whether the condition is what is ``wanted``, on samples in which these signals are finite."""
+        return self._writer.certain(self._node, wanted, finite)
 
     @property
     def names(self) -> dict[str, Any]:
@@ -79,8 +79,10 @@ class Program:
                 continue
             if for_onset and call not in self._captured:
                 continue
-            x = f"{slot}_x"
-            read.append(f"{x} = {self._writer.number(call.argument)}")
+            x = self._writer.number(call.argument)
+            if not isinstance(call.argument, nodes.Signal):
+                read.append(f"{slot}_x = {x}")
+                x = f"{slot}_x"
             certain = finite and isinstance(call.argument, nodes.Signal) and call.argument.name in fresh
             takes_all = certain or getattr(statistic, "takes_nonfinite", False)
             condition = "" if takes_all else f"if {x} - {x} == 0.0: "

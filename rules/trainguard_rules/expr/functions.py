@@ -56,6 +56,11 @@ class Function:
         return isinstance(self.statistic, type) and issubclass(self.statistic, Reference)
 
     @property
+    def looks_back(self) -> bool:
+        """Whether it is a statistic whose value does not depend on the current sample."""
+        return self.is_reference or getattr(self.statistic, "looks_back", False)
+
+    @property
     def usage(self) -> str:
         return f"{self.name}({', '.join(['condition' if self.argument == 'truth' else 'x', *map(str, self.settings)])})"
 

@@ -5,6 +5,7 @@ Kleene's, so that ``unknown and false`` is false. Numbers are floats throughout 
 known, so arithmetic needs no cases.
 """
 
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 from trainguard_rules.expr import functions, nodes
@@ -13,8 +14,8 @@ from trainguard_rules.stats import Reference, Tracker
 
 HELPERS: dict[str, Any] = {"_div": functions.divide, "_mod": functions.modulo, "_pow": functions.power}
 _INVERSE = {"<": ">=", "<=": ">", ">": "<=", ">=": "<"}
-_OF_FINITE = {"isfinite": "True", "isnan": "False"}
-_NEGATED = {"True": "False", "False": "True"}
+_OPPOSITE = {**_INVERSE, "==": "!=", "!=": "==", "and": "or", "or": "and"}
+_OF_FINITE = {"isfinite": True, "isnan": False}
 SHORT = 200  # characters of code that may stand twice
 _COMES_WITH = {"mean": "std", "median": "mad"}
 CLOCK = "step, epoch, time"
@@ -39,15 +40,6 @@ class Writer:
         self.statistics: dict[Call, tuple[Reference | Tracker, str]] = {}
         self._prefix = prefix
         self._temporaries = 0
-        self._finite: frozenset[str] = frozenset()
-
-    def truth_of_finite(self, node: Node, finite: frozenset[str]) -> str:
-        """As `truth`, where these signals are known to be finite: what can't be unknown is not asked whether it is."""
-        self._finite = finite
-        try:
-            return self.truth(node)
-        finally:
-            self._finite = frozenset()
 
     def number(self, node: Node) -> str:
         """Code that gives a float."""
@@ -75,17 +67,47 @@ class Writer:
             case nodes.Logic(operator, operands):
                 return self._fold(operator, [self.truth(operand) for operand in operands])
             case nodes.Not(operand):
-                inner, a = self.truth(operand), self._temporary()
-                return _NEGATED.get(inner) or f"(None if ({a} := {inner}) is None else not {a})"
+                a = self._temporary()
+                return f"(None if ({a} := {self.truth(operand)}) is None else not {a})"
             case nodes.Call(function=function) if function.pure is not None:
-                if function.name in _OF_FINITE and self._is_finite(node.argument):
-                    return _OF_FINITE[function.name]
                 return self._call(node)
             case nodes.Call():
                 a = self._temporary()
                 return f"(True if ({a} := {self._call(node)}) == 1.0 else False if {a} == 0.0 else None)"
             case _:
                 raise AssertionError(f"{node} is no comparison")
+
+    def certain(self, node: Node, wanted: bool, finite: frozenset[str] = frozenset()) -> str:
+        """Code that gives True where `truth` would give ``wanted``, and False where not.
+
+        That takes less than to tell three cases apart. The signals in ``finite`` are known to be.
+        """
+        match node:
+            case nodes.Compare(operators, operands):
+                signs = operators if wanted else [_OPPOSITE[operator] for operator in operators]
+                return _join("and" if wanted else "or", self._pairs(signs, operands))
+            case nodes.Logic(operator, operands):
+                joint = operator if wanted else _OPPOSITE[operator]
+                return _join(joint, [self.certain(operand, wanted, finite) for operand in operands])
+            case nodes.Not(operand):
+                return self.certain(operand, not wanted, finite)
+            case nodes.Call(function, nodes.Signal(name)) if function.name in _OF_FINITE and name in finite:
+                return str(wanted is _OF_FINITE[function.name])
+        return f"({self.truth(node)} is {wanted})"
+
+    def _pairs(self, signs: Iterable[str], operands: Sequence[Node]) -> list[str]:
+        """The comparisons of a chain, each false where one side is NaN."""
+        pairs: list[str] = []
+        left = self.number(operands[0])
+        for sign, operand in zip(signs, operands[1:], strict=True):
+            a, b = self._temporary(), self._temporary()
+            right = self.number(operand)
+            if sign == "!=" or len(pairs) < len(operands) - 2:
+                right = f"({b} := {right})"
+            # NaN is unequal to everything, which is not what '!=' means here.
+            pairs.append(f"(({a} := {left}) < {right} or {a} > {b})" if sign == "!=" else f"{left} {sign} {right}")
+            left = b
+        return pairs
 
     def _arithmetic(self, operator: str, left: str, right: str) -> str:
         if operator == "/" and len(left) <= SHORT:
@@ -95,14 +117,8 @@ class Writer:
         return f"{helper}({left}, {right})" if helper else f"({left} {operator} {right})"
 
     def _compare(self, node: nodes.Compare) -> str:
-        pairs, before, left = [], node.operands[0], self.number(node.operands[0])
+        pairs, left = [], self.number(node.operands[0])
         for operator, operand in zip(node.operators, node.operands[1:], strict=True):
-            if self._is_finite(before) and self._is_finite(operand):
-                right = self.number(operand)
-                pairs.append(f"({left} {operator} {right})")
-                before, left = operand, right
-                continue
-            before = operand
             a, b = self._temporary(), self._temporary()
             test = f"({a} := {left}) {operator} ({b} := {self.number(operand)})"
             known = f"{a} {_INVERSE[operator]} {b}" if operator in _INVERSE else f"{a} == {a} and {b} == {b}"
@@ -124,16 +140,6 @@ class Writer:
             f" else {other} if {a} is {other} and {b} is {other} else None)"
         )
 
-    def _is_finite(self, node: Node) -> bool:
-        """Whether the node is plainly a finite number, and so short that it may be written twice."""
-        match node:
-            case nodes.Number() | nodes.Clock(name="step"):
-                return True
-            case nodes.Signal(name):
-                return name in self._finite
-            case _:
-                return False
-
     def _call(self, node: Call) -> str:
         function = node.function
         if function.pure is not None:
@@ -144,7 +150,7 @@ class Writer:
             if spread in self._calls:
                 return f"{self._statistic(spread)}.{function.name}"
         slot = self._statistic(node)
-        if function.is_reference:
+        if function.looks_back:
             return f"{slot}.value"
         x = "0.0" if function.argument == "signal" else self.number(node.argument)
         return f"{slot}.at({x}, {CLOCK})"
@@ -161,3 +167,7 @@ class Writer:
     def _temporary(self) -> str:
         self._temporaries += 1
         return f"t{self._temporaries}"
+
+
+def _join(operator: str, codes: Sequence[str]) -> str:
+    return codes[0] if len(codes) == 1 else f"({f' {operator} '.join(codes)})"

@@ -6,7 +6,6 @@ A *tracker* follows the signal whatever happens, and speaks of the current sampl
 """
 
 from abc import ABC, abstractmethod
-from collections import deque
 from typing import Any, ClassVar
 
 from trainguard_rules.durations import Moment
@@ -26,7 +25,6 @@ class Reference(ABC):
         self.window = window
         self.warm = -(-window // 2)
         self.value = NAN
-        self.samples: deque[float] = deque()
         self.held = 0
 
     @abstractmethod
@@ -65,6 +63,8 @@ class Tracker(ABC):
 
     takes_nonfinite: ClassVar[bool] = False
     """Whether `update` is to be called with NaN and the infinities too."""
+    looks_back: ClassVar[bool] = False
+    """Whether `at` says the same whatever the current sample is; then it is an attribute too, ``value``."""
 
     @abstractmethod
     def at(self, x: float, step: int, epoch: float, time: float) -> float:

@@ -19,13 +19,21 @@ class Ewma(Reference):
         self._n = 0  # samples so far, counted up to `warm`
 
     def update(self, x: float) -> None:
+        mean = self.value
+        mean += self._alpha * (x - mean)
+        if mean - mean == 0.0:
+            self.value = self._mean = mean
+        else:  # still NaN, or values of 1e308 that lie infinitely far apart
+            self._grow(x)
+
+    def _grow(self, x: float) -> None:
         mean = self._mean
         if self._n < self.warm:
             self._n += 1
             if self._n == 1:
                 mean = x
         d = x - mean
-        # Of near-equal values the step form loses nothing, but values of 1e308 may lie infinitely far apart.
+        # Of near-equal values the step form loses nothing, and the other form does not overflow.
         mean = mean + self._alpha * d if isfinite(d) else mean * (1 - self._alpha) + x * self._alpha
         self._mean = mean
         if self._n == self.warm:

@@ -1,14 +1,14 @@
-"""The lowest and the highest value of a sliding window, by two stacks (see `Mean`)."""
+"""The lowest and the highest value of a sliding window."""
 
 from abc import abstractmethod
-from collections import deque
 from collections.abc import Iterable
 from typing import ClassVar
 
-from trainguard_rules.stats.base import Reference, Snapshot
+from trainguard_rules.stats.base import Snapshot
+from trainguard_rules.stats.two_stacks import TwoStacks
 
 
-class Extreme(Reference):
+class Extreme(TwoStacks):
     """What `Min` and `Max` have in common."""
 
     nothing: ClassVar[float]
@@ -16,25 +16,31 @@ class Extreme(Reference):
 
     def __init__(self, window: int) -> None:
         super().__init__(window)
-        self._front: list[float] = []
+        self._front: list[float] = []  # at each place, the extreme of the samples behind it
         self._back = self.nothing
 
     @staticmethod
     @abstractmethod
     def running(samples: Iterable[float]) -> list[float]:
-        """The extreme of the first of ``samples``, of the first two, ..."""
+        """The extreme of none of ``samples``, of the first, of the first two, ..."""
 
-    def snapshot(self) -> Snapshot:
-        return {"samples": list(self.samples), "front": len(self._front), "held": self.held}
+    def grow(self, x: float) -> None:
+        self._back = self.running([self._back, x])[-1]
+        if len(self.samples) >= self.warm:
+            self.value = self._back
+
+    def flip(self) -> None:
+        extremes = self.running(reversed(self.samples))
+        self.value = extremes.pop()
+        extremes.reverse()
+        self._front, self._back = extremes, self.nothing
 
     def restore(self, snapshot: Snapshot) -> None:
-        self.reset()
-        samples, cut = snapshot["samples"], snapshot["front"]
-        self.samples, self.held = deque(samples), snapshot["held"]
-        self._front = self.running(reversed(samples[:cut]))
-        self._back = [self.nothing, *self.running(samples[cut:])][-1]
-        if len(samples) >= self.warm:
-            self.value = self.running([*self._front[-1:], self._back])[-1]
+        super().restore(snapshot)
+        newer = self.samples[: self.place] if self._front else self.samples
+        self._back = self.running(newer)[-1]
+        if len(self.samples) >= self.warm:
+            self.value = self.running(self.samples)[-1]
 
 
 class Min(Extreme):
@@ -44,8 +50,8 @@ class Min(Extreme):
 
     @staticmethod
     def running(samples: Iterable[float]) -> list[float]:
-        extremes: list[float] = []
         extreme = Min.nothing
+        extremes = [extreme]
         for x in samples:
             if x < extreme:
                 extreme = x
@@ -53,19 +59,17 @@ class Min(Extreme):
         return extremes
 
     def update(self, x: float) -> None:
-        samples, front, back = self.samples, self._front, self._back
-        if len(samples) == self.window:
-            if not front:
-                front = self._front = self.running(reversed(samples))
-                back = self.nothing
-            front.pop()
-            samples.popleft()
-        samples.append(x)
+        i = self.place
+        if i == self.last:
+            self.turn(x)
+            return
+        self.samples[i] = x
+        self.place = i + 1
+        back = self._back
         if x < back:
-            back = x
-        self._back = back
-        if len(samples) >= self.warm:
-            self.value = front[-1] if front and front[-1] < back else back
+            back = self._back = x
+        front = self._front[i]
+        self.value = front if front < back else back
 
 
 class Max(Extreme):
@@ -75,8 +79,8 @@ class Max(Extreme):
 
     @staticmethod
     def running(samples: Iterable[float]) -> list[float]:
-        extremes: list[float] = []
         extreme = Max.nothing
+        extremes = [extreme]
         for x in samples:
             if x > extreme:
                 extreme = x
@@ -84,16 +88,14 @@ class Max(Extreme):
         return extremes
 
     def update(self, x: float) -> None:
-        samples, front, back = self.samples, self._front, self._back
-        if len(samples) == self.window:
-            if not front:
-                front = self._front = self.running(reversed(samples))
-                back = self.nothing
-            front.pop()
-            samples.popleft()
-        samples.append(x)
+        i = self.place
+        if i == self.last:
+            self.turn(x)
+            return
+        self.samples[i] = x
+        self.place = i + 1
+        back = self._back
         if x > back:
-            back = x
-        self._back = back
-        if len(samples) >= self.warm:
-            self.value = front[-1] if front and front[-1] > back else back
+            back = self._back = x
+        front = self._front[i]
+        self.value = front if front > back else back

@@ -6,12 +6,13 @@ is no farther from m than sample ``low + k`` is: a binary search. From one updat
 moves, so the search sets out from where it was, in strides that double, and halves what is left from there.
 """
 
-from trainguard_rules.stats.base import NAN
-from trainguard_rules.stats.median import Median
-from trainguard_rules.stats.sorted_window import RankStatistic
+from collections import deque
+
+from trainguard_rules.stats.base import NAN, Reference, Snapshot
+from trainguard_rules.stats.sorted_window import SortedWindow
 
 
-class Mad(Median):
+class Mad(Reference):
     """Median of the distances of the last ``window`` samples from their median.
 
     As it is: for normal samples, 1.4826 times this is the standard deviation. The median comes with it.
@@ -20,14 +21,26 @@ class Mad(Median):
     def __init__(self, window: int) -> None:
         super().__init__(window)
         self.median = NAN
+        self.samples: deque[float] = deque()
+        self.ordered = SortedWindow()
+        self._middle, self._lower, self._upper = (self.ordered.finger() for _ in range(3))
         self._low = 1
-        self._lower, self._upper = self.ordered.finger(), self.ordered.finger()
 
     def update(self, x: float) -> None:
-        RankStatistic.update(self, x)
+        x += 0.0  # so that -0.0 is 0.0
+        samples = self.samples
+        if len(samples) == self.window:
+            self.ordered.replace(samples.popleft(), x)
+        else:
+            self.ordered.add(x)
+        samples.append(x)
+        n = len(samples)
+        if n >= self.warm:
+            self.value = self._read(n)
 
-    def read(self, n: int) -> float:
-        m = self.median = super().read(n)
+    def _read(self, n: int) -> float:
+        low_middle, high_middle = self._middle.pair((n + 1) >> 1)
+        m = self.median = low_middle if n & 1 else low_middle / 2 + high_middle / 2
         k = (n + 1) >> 1
         least, most, stride = 1, n - k + 1, 1
         low = min(self._low, most)
@@ -53,3 +66,13 @@ class Mad(Median):
             return deviation
         left, right = m - outer, beyond - m
         return deviation / 2 + (left if left < right else right) / 2
+
+    def snapshot(self) -> Snapshot:
+        return {"samples": list(self.samples), "held": self.held}
+
+    def restore(self, snapshot: Snapshot) -> None:
+        self.reset()
+        self.samples, self.held = deque(snapshot["samples"]), snapshot["held"]
+        self.ordered.fill(snapshot["samples"])
+        if len(self.samples) >= self.warm:
+            self.value = self._read(len(self.samples))

@@ -1,6 +1,6 @@
 """A quantile of a sliding window, interpolated."""
 
-from trainguard_rules.stats.sorted_window import RankStatistic
+from trainguard_rules.stats.ranks import RankStatistic
 
 
 class Quantile(RankStatistic):
@@ -15,13 +15,12 @@ class Quantile(RankStatistic):
             raise ValueError(f"quantile {q}: has to lie between 0 and 1")
         super().__init__(window)
         self.q = q
-        self._finger = self.ordered.finger()
 
-    def read(self, n: int) -> float:
-        place = self.q * (n - 1)
-        rank = int(place)
-        part = place - rank
-        low, high = self._finger.pair(rank + 1)
+    def rank(self, n: int) -> int:
+        return int(self.q * (n - 1))
+
+    def read(self, low: float, high: float) -> float:
+        part = self.q * (len(self.samples) - 1) % 1.0
         if not part:
             return low
         # From the nearer end, so that the result is monotonic in q and exact at both.

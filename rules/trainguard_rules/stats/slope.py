@@ -1,6 +1,6 @@
 """The trend over a sliding window, by least squares and without subtraction.
 
-The window is a queue made of two stacks (see `Mean`). Of each part the sum of its values and the sum of
+The window is a queue made of two stacks (see `two_stacks`). Of each part the sum of its values and the sum of
 ``distance * value`` are kept, the distance being that from the seam between the two: of the front, samples
 are counted backwards from its newest, of the back forwards from its oldest, so that neither changes as
 samples come and go. With p the position and n positions in a row, the slope is
