@@ -44,7 +44,7 @@ class Std(TwoStacks):
         square = self._square = self._square + x * x
         total += self._sums[i]
         mean = total / self._n
-        square += self._squares[i] - total * mean
+        square = square + self._squares[i] - total * mean
         self.mean = anchor + mean
         self.value = sqrt(square / self._less) if square >= 0.0 else square - square
 
