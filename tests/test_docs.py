@@ -16,7 +16,7 @@ from click.testing import CliRunner
 from trainguard_monitor.cli import main
 from trainguard_monitor.metrics import build_registry
 from trainguard_monitor.table import RulesView, RunView
-from trainguard_rules import load_text, shipped_packs
+from trainguard_rules import RuleBook, load_text, shipped_packs
 from trainguard_rules.actions import ACTIONS
 from trainguard_rules.expr.functions import FUNCTIONS
 from trainguard_rules.rulefile.schema import FileModel
@@ -170,7 +170,7 @@ class OneRun:
     ready = True
 
     def rules(self) -> RulesView:
-        return RulesView(sha256="0", sources=("a",), loaded_at=0.0)
+        return RulesView(book=RuleBook(rules=(), sources=("a",), sha256="0"), loaded_at=0.0)
 
     def runs(self) -> list[RunView]:
         view: dict[str, Any] = {"signals": {"loss": 1.0}, "nonfinite": {"loss": 1}, "received": {"sample": 1}}

@@ -6,7 +6,7 @@ cost of another: it waits for the inbox until the next run is due (`cadence`). R
 take turns, a chunk each, behind those that are followed live. What goes wrong with one run is that run's
 misfortune: it is logged, shown, tried again, and the others go on.
 
-`runs` and `rules` answer from any thread; they are all that HTTP and metrics see (`table.Monitor`).
+HTTP and metrics see the daemon as a `table.Monitor`: what that has answers from any thread.
 """
 
 import logging
@@ -20,7 +20,8 @@ from typing import Literal
 from trainguard_monitor.cadence import Cadence
 from trainguard_monitor.discovery import Discovery
 from trainguard_monitor.driver import Driver
-from trainguard_monitor.table import RulesView, RunView
+from trainguard_monitor.feed import Feed, Word
+from trainguard_monitor.table import RulesView, RunDetail, RunView
 from trainguard_rules import RuleBook
 from trainguard_wire import LeaseHeld, RunDirectory, RunDirectoryError
 
@@ -55,6 +56,7 @@ class Daemon:
     def __init__(self, directory: Path, book: RuleBook, *, polling: bool = False, clock: Clock | None = None) -> None:
         self.directory = directory
         self.book = book
+        self.feed = Feed()
         self._clock = clock or Clock()
         self._loaded_at = self._clock.wall()
         self._inbox: SimpleQueue[_Message] = SimpleQueue()  # its put() may be called from a signal handler
@@ -69,11 +71,23 @@ class Daemon:
         return self._ready
 
     def rules(self) -> RulesView:
-        return RulesView(sha256=self.book.sha256, sources=tuple(self.book.sources), loaded_at=self._loaded_at)
+        return RulesView(book=self.book, loaded_at=self._loaded_at)
 
     def runs(self) -> list[RunView]:
         views = [post.driver.view() for post in list(self._posts.values())]
         return sorted(views, key=lambda view: view.run)
+
+    def run_detail(self, name: str) -> RunDetail | None:
+        driver = self._driver_of(name)
+        return None if driver is None else driver.detail()
+
+    def directory_of(self, name: str) -> RunDirectory | None:
+        driver = self._driver_of(name)
+        return None if driver is None else driver.run
+
+    def _driver_of(self, name: str) -> Driver | None:
+        found = (post.driver for post in list(self._posts.values()) if post.driver.run.name == name)
+        return next(found, None)
 
     def stop(self) -> None:
         """Ask `run` to end. From any thread, and from a signal handler."""
@@ -98,6 +112,7 @@ class Daemon:
             self._drain()
         finally:
             self._ready = False
+            self.feed.close()
             self._discovery.stop()
             for post in self._posts.values():
                 post.driver.close()
@@ -169,14 +184,16 @@ class Daemon:
                 log.info("%s: removed", post.driver.run.name, extra={"run": post.driver.run.name})
                 post.driver.close()
                 del self._posts[path]
+                self.feed.publish(post.driver.run.name, [], [Word("removed")])
         for path in found.keys() - self._posts.keys():
             self._admit(found[path])
         self._scan_at = self._clock.monotonic() + SCAN_EVERY
 
     def _admit(self, run: RunDirectory) -> None:
         log.info("%s: found", run.name, extra={"run": run.name})
-        driver = Driver(run, self.book, clock=self._clock.wall)
+        driver = Driver(run, self.book, clock=self._clock.wall, feed=self.feed)
         self._posts[run.path] = _Post(driver, self._clock.monotonic())
+        self.feed.publish(run.name, [], [Word("found")])
 
     def _drain(self) -> None:
         for post in self._posts.values():

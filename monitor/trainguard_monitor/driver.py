@@ -16,10 +16,11 @@ import threading
 import time
 from collections.abc import Callable, Iterable
 
-from trainguard_monitor.table import RunState, RunView
+from trainguard_monitor.feed import Feed, Word
+from trainguard_monitor.table import RunDetail, RunState, RunView
 from trainguard_monitor.tally import Tally, Zeros
 from trainguard_rules import CatchUp, Engine, Output, RuleBook
-from trainguard_wire import Approval, Control, RunDirectory, Telemetry, __version__
+from trainguard_wire import Approval, Control, Derived, RunDirectory, Telemetry, __version__
 from trainguard_wire.hold import Hold, opened_here
 
 log = logging.getLogger(__name__)
@@ -30,10 +31,18 @@ RETRY_WRITE = 0.2
 class Driver:
     """One run under one rule book. `poll` from one thread; `view` from any."""
 
-    def __init__(self, run: RunDirectory, book: RuleBook, *, clock: Callable[[], float] = time.time) -> None:
+    def __init__(
+        self,
+        run: RunDirectory,
+        book: RuleBook,
+        *,
+        clock: Callable[[], float] = time.time,
+        feed: Feed | None = None,
+    ) -> None:
         self.run = run
         self.book = book
         self._clock = clock
+        self._feed = feed or Feed()
         self._lock = threading.Lock()
         self._zeros = Zeros.of(book)
         self._hold: Hold | None = None
@@ -44,6 +53,7 @@ class Driver:
         self._engine = Engine(self.book)
         self._catchup: CatchUp | None = CatchUp(self._engine, self.book.sha256, hold.chain if hold else None)
         self._tally = Tally()
+        self._news: list[Derived] = []
         self._fresh_control = False
         self._write_again_at = 0.0
 
@@ -89,8 +99,10 @@ class Driver:
         if self._catchup is not None:
             if not records:
                 self._take_up(hold, self._catchup)
-        elif now >= self._write_again_at:
-            self._deliver(hold, now)
+        else:
+            if now >= self._write_again_at:
+                self._deliver(hold, now)
+            self._tell_feed(records)
         return bool(records)
 
     def answer(self, intervention: str, *, approved: bool, by: str) -> bool:
@@ -113,6 +125,7 @@ class Driver:
             hold.outbox.record([approval])
             self._follow(hold, self._engine.feed(approval))
         self._flush(hold, self._engine.open_control())
+        self._tell_feed([])
         return True
 
     def drain(self, now: float) -> None:
@@ -143,6 +156,7 @@ class Driver:
                 state=self._state(),
                 rules_sha256=self.book.sha256,
                 step=tally.step,
+                epoch=tally.epoch,
                 generation=engine.generation,
                 last_sample=tally.last_sample,
                 signals=dict(engine.last),
@@ -157,6 +171,19 @@ class Driver:
                 late=engine.late,
                 trainer_lost=tally.trainer_lost,
                 write_failures=hold.outbox.failures if hold else 0,
+            )
+
+    def detail(self) -> RunDetail:
+        """`view` and what takes more work. From any thread."""
+        view = self.view()
+        with self._lock:
+            engine = self._engine
+            return RunDetail(
+                directory=self.run,
+                view=view,
+                rules=tuple(engine.details()),
+                requests=tuple(engine.requests),
+                in_flight=tuple(engine.in_flight),
             )
 
     def _state(self) -> RunState:
@@ -175,6 +202,7 @@ class Driver:
 
     def _follow(self, hold: Hold, output: Output) -> None:
         self._tally.note(output.journal)
+        self._news += output.journal
         hold.outbox.record(output.journal)
         self._fresh_control |= bool(output.control)
 
@@ -200,7 +228,12 @@ class Driver:
             self._tally.note(plan.records)
             self._catchup = hold.chain = None
         self._flush(hold, due)
+        self._feed.publish(self.run.name, [], [Word("followed")])
         self._log(logging.INFO, f"followed from record {plan.from_record} on, now at step {self._tally.step}")
+
+    def _tell_feed(self, records: Iterable[Telemetry]) -> None:
+        news, self._news = self._news, []
+        self._feed.publish(self.run.name, records, news)
 
     def _deliver(self, hold: Hold, now: float) -> None:
         if hold.outbox.has_unwritten or self._fresh_control:

@@ -39,10 +39,16 @@ def read_journal(run: RunDirectory) -> Iterator[Journal]:
 
 def tell(run: RunDirectory) -> list[Entry]:
     """The story so far. Rules that were pending and came to nothing are left out."""
-    return [entry for record in read_journal(run) if (entry := _entry(record))]
+    return [entry for record in read_journal(run) if (entry := entry_of(record))]
 
 
-def _entry(record: Journal) -> Entry | None:
+def told(record: Journal) -> str | None:
+    """A record of the journal in words; None where there is nothing to say of it."""
+    entry = entry_of(record)
+    return None if entry is None else entry.text
+
+
+def entry_of(record: Journal) -> Entry | None:
     match record:
         case Transition(after="firing"):
             return Entry(record.step, "detected", record.rule, f"{record.rule} fires, {record.reason}")

@@ -1,13 +1,15 @@
 """What the monitor shows of itself: frozen snapshots, made on request, safe to read from any thread.
 
-HTTP and metrics know these and nothing else of the daemon.
+HTTP and metrics know `Monitor` and nothing else of the daemon.
 """
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Literal, Protocol
 
-from trainguard_rules import RuleStatus
+from trainguard_monitor.feed import Feed
+from trainguard_rules import RuleBook, RuleDetail, RuleStatus
+from trainguard_wire import Intervention, RunDirectory
 
 RunState = Literal["driven", "held", "ended", "failed"]
 RUN_STATES: tuple[RunState, ...] = ("driven", "held", "ended", "failed")
@@ -17,8 +19,7 @@ RUN_STATES: tuple[RunState, ...] = ("driven", "held", "ended", "failed")
 class RulesView:
     """The rules in force, and whether the last attempt to load rules succeeded."""
 
-    sha256: str
-    sources: tuple[str, ...]
+    book: RuleBook
     loaded_at: float
     last_reload_successful: bool = True
 
@@ -34,6 +35,7 @@ class RunView:
     state: RunState
     rules_sha256: str
     step: int = 0
+    epoch: int | None = None
     generation: int = 0
     last_sample: float | None = None
     signals: Mapping[str, float] = field(default_factory=dict)
@@ -50,8 +52,21 @@ class RunView:
     write_failures: int = 0
 
 
+@dataclass(frozen=True, kw_only=True)
+class RunDetail:
+    """What only who looks at one run wants to know: its rules in detail, what waits for a person, what is under way."""
+
+    directory: RunDirectory
+    view: RunView
+    rules: tuple[RuleDetail, ...] = ()
+    requests: tuple[Intervention, ...] = ()
+    in_flight: tuple[Intervention, ...] = ()
+
+
 class Monitor(Protocol):
-    """A monitor as its surfaces see it."""
+    """A monitor as its surfaces see it. Everything may be asked from any thread."""
+
+    feed: Feed
 
     @property
     def ready(self) -> bool:
@@ -61,3 +76,9 @@ class Monitor(Protocol):
 
     def runs(self) -> list[RunView]:
         """Every run there is, by name."""
+
+    def run_detail(self, name: str) -> RunDetail | None:
+        """The run of this name; None where there is none."""
+
+    def directory_of(self, name: str) -> RunDirectory | None:
+        """Where a run lies. Names are looked up, they never become paths."""

@@ -35,6 +35,7 @@ class Tally:
         self.verifications: Counter[tuple[str, str]] = Counter()
         self.expectations: Counter[tuple[str, str]] = Counter()
         self.step = 0
+        self.epoch: int | None = None
         self.last_sample: float | None = None
         self.ended = False
         self._lost = 0
@@ -51,7 +52,7 @@ class Tally:
         self.ended = isinstance(record, Goodbye)
         match record:
             case Sample():
-                self.last_sample = record.time
+                self.last_sample, self.epoch = record.time, record.epoch
             case Hello():
                 self._lost_before, self._lost = self.trainer_lost, 0
             case Heartbeat() | Goodbye():

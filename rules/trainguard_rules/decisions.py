@@ -60,6 +60,11 @@ class Decisions:
         """Whether anything may expire: an intervention under way, or a request before a person."""
         return bool(self.interventions.flight or self._requests)
 
+    @property
+    def requests(self) -> list[Intervention]:
+        """What waits for a person, in the order it was asked for."""
+        return [request.intervention for request in self._requests.values() if not request.approved]
+
     def decide(self, watch: Watch, scene: Scene) -> None:
         """Answer a rule that fires on this sample and has actions."""
         rule = watch.rule
@@ -191,21 +196,20 @@ class Decisions:
             scene.output.control.append(intervention)
         elif answer.verdict == "await_approval":
             self._requests[intervention.id] = _Request(watch, intervention, first)
-        scene.output.journal.append(
-            Decision(
-                step=scene.now.step,
-                generation=scene.generation,
-                time=scene.now.time,
-                rule=watch.rule.name,
-                verdict=answer.verdict,
-                reason=answer.reason,
-                value=watch.value(scene.values, scene.now),
-                onset=(watch.onset or scene.now).step,
-                summary=watch.summary(scene.values, scene.now),
-                intervention=intervention.id if answer.verdict in ("act", "await_approval") else None,
-                actions=intervention.actions,
-            )
+        watch.decided = Decision(
+            step=scene.now.step,
+            generation=scene.generation,
+            time=scene.now.time,
+            rule=watch.rule.name,
+            verdict=answer.verdict,
+            reason=answer.reason,
+            value=watch.value(scene.values, scene.now),
+            onset=(watch.onset or scene.now).step,
+            summary=watch.summary(scene.values, scene.now),
+            intervention=intervention.id if answer.verdict in ("act", "await_approval") else None,
+            actions=intervention.actions,
         )
+        scene.output.journal.append(watch.decided)
 
     def _verified(self, watch: Watch, intervention: Intervention, helped: bool, reason: str, scene: Scene) -> None:
         scene.output.journal.append(

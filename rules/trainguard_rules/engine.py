@@ -20,8 +20,8 @@ from trainguard_rules.expectations import Vigil
 from trainguard_rules.output import Output
 from trainguard_rules.plans import Plan, Plans
 from trainguard_rules.rulebook import RuleBook
-from trainguard_rules.watch import RuleStatus, Watch
-from trainguard_wire.control import Control
+from trainguard_rules.watch import RuleDetail, RuleStatus, Watch
+from trainguard_wire.control import Control, Intervention
 from trainguard_wire.journal import AlertState, Approval, Promoted, Transition
 from trainguard_wire.telemetry import Ack, CheckpointSaved, Goodbye, Hello, Record, Sample, Telemetry
 
@@ -92,6 +92,21 @@ class Engine:
     def status(self) -> list[RuleStatus]:
         now = None if self._sampled is None else self._now
         return [watch.status(self.last, now, self._plans.evaluations(watch)) for watch in self._watches]
+
+    def details(self) -> list[RuleDetail]:
+        """`status` and more, for who looks at one run."""
+        now = None if self._sampled is None else self._now
+        return [watch.detail(self.last, now, self._plans.evaluations(watch)) for watch in self._watches]
+
+    @property
+    def requests(self) -> list[Intervention]:
+        """What waits for a person's answer."""
+        return self._decisions.requests
+
+    @property
+    def in_flight(self) -> list[Intervention]:
+        """What the trainer was told, or is about to be, and has not answered."""
+        return self._decisions.interventions.flight.interventions
 
     # -- samples -------------------------------------------------------------------------------------------
 

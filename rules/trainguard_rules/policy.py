@@ -76,6 +76,23 @@ def ask(rule: Rule, memory: Memory, situation: Situation) -> Answer:
     )
 
 
+def cooldown_left(rule: Rule, memory: Memory, now: Moment) -> float:
+    """How much of the cooldown is left, in its unit; all of it where the epoch is not known."""
+    if not memory.acted:
+        return 0.0
+    gone = elapsed(memory.acted[-1], now, rule.cooldown.unit)
+    return float(rule.cooldown.amount) if gone != gone else max(0.0, rule.cooldown.amount - gone)
+
+
+def limit_left(rule: Rule, memory: Memory, now: Moment | None) -> int | None:
+    """How often the rule may still act; None where nothing limits it."""
+    limit = rule.limit
+    if limit is None or now is None:
+        return limit and limit.times
+    spent = sum(limit.per is None or not limit.per.passed(moment, now) for moment in memory.acted)
+    return max(0, limit.times - spent)
+
+
 def obstacle(rule: Rule, actions: Sequence[PlannedAction], situation: Situation) -> Answer | None:
     """What stands in the way of these actions, whatever the rule has done before."""
     if answer := unsupported(actions, situation.offered):

@@ -47,6 +47,7 @@ class Rule:
 
     group: str
     name: str
+    file: str = ""
     when: Clause
     for_: Duration = NONE
     keep_firing_for: Duration = NONE

@@ -5,15 +5,18 @@ from typing import Any, NamedTuple
 from trainguard_rules.alerts import advance
 from trainguard_rules.durations import Moment
 from trainguard_rules.expr import Program, compile_program
-from trainguard_rules.policy import Memory
-from trainguard_rules.rulebook import Clause, Rule
+from trainguard_rules.policy import Memory, cooldown_left, limit_left
+from trainguard_rules.rulebook import Clause, Mode, Rule
 from trainguard_rules.template import fill
 from trainguard_rules.verification import Trial
-from trainguard_wire.journal import AlertState, Verdict
+from trainguard_wire.journal import AlertState, Decision, Verdict
 
 
 class RuleStatus(NamedTuple):
-    """What there is to show of a rule. ``value`` is the left side of its first comparison."""
+    """What there is to show of a rule. ``value`` is the left side of its first comparison.
+
+    ``since_step`` and ``since_time`` say when its condition turned true, None while it is inactive.
+    """
 
     name: str
     group: str
@@ -22,6 +25,25 @@ class RuleStatus(NamedTuple):
     since_step: int | None
     evaluations: int
     unknown: int
+    since_time: float | None = None
+    mode: Mode = "act"
+
+
+class RuleDetail(NamedTuple):
+    """What it takes a little work to know of a rule.
+
+    ``threshold`` is the right side of its first comparison, ``decided`` its last decision, ``annotations`` are
+    filled in. ``cooldown_left`` is counted in the unit of its cooldown, ``limit_left`` says how often it may still
+    act, None where it has no limit.
+    """
+
+    rule: Rule
+    status: RuleStatus
+    threshold: float | None
+    annotations: dict[str, str]
+    decided: Decision | None
+    cooldown_left: float
+    limit_left: int | None
 
 
 class Watch:
@@ -52,6 +74,7 @@ class Watch:
         self.onset: Moment | None = None
         self.last_true: Moment | None = None
         self.verdict: Verdict | None = None
+        self.decided: Decision | None = None
         self.calm()
 
     def _program(self, clause: Clause | None, letter: str) -> Program | None:
@@ -123,18 +146,39 @@ class Watch:
 
     def summary(self, values: dict[str, float], now: Moment) -> str:
         """The annotation ``summary``, filled in."""
+        return fill(self.rule.annotations.get("summary", ""), self._fields(values, now))
+
+    def annotations(self, values: dict[str, float], now: Moment) -> dict[str, str]:
+        """All annotations, filled in."""
+        fields = self._fields(values, now)
+        return {key: fill(text, fields) for key, text in self.rule.annotations.items()}
+
+    def _fields(self, values: dict[str, float], now: Moment) -> dict[str, float | int | str]:
         fields: dict[str, float | int | str] = {**values, "rule": self.rule.name, "step": now.step}
         if now.epoch is not None:
             fields["epoch"] = now.epoch
         if self.when.needed <= values.keys():
             fields["value"] = float(self.when.value(values, *now.clock))
-        return fill(self.rule.annotations.get("summary", ""), fields)
+        return fields
 
     def status(self, values: dict[str, float], now: Moment | None, evaluations: int) -> RuleStatus:
         value = None if now is None else self.value(values, now) if self.quiet else self.shown
-        onset = None if self.onset is None else self.onset.step
+        step, _, time = self.onset or (None, None, None)
         rule = self.rule
-        return RuleStatus(rule.name, rule.group, self.state, value, onset, evaluations, self.unknown)
+        return RuleStatus(rule.name, rule.group, self.state, value, step, evaluations, self.unknown, time, rule.mode)
+
+    def detail(self, values: dict[str, float], now: Moment | None, evaluations: int) -> RuleDetail:
+        """`status`, and what else there is to show."""
+        rule = self.rule
+        return RuleDetail(
+            rule=rule,
+            status=self.status(values, now, evaluations),
+            threshold=None if now is None else self.when.threshold(values, now),
+            annotations=rule.annotations if now is None else self.annotations(values, now),
+            decided=self.decided,
+            cooldown_left=0.0 if now is None else cooldown_left(rule, self.memory, now),
+            limit_left=limit_left(rule, self.memory, now),
+        )
 
     def snapshot(self) -> list[Any]:
         return [program.snapshot() for program in self.programs]
@@ -148,7 +192,7 @@ class Watch:
         """As on the first day, with the run beginning after ``step``."""
         for program in self.programs:
             program.reset(step)
-        self.memory, self.trial = Memory(), None
+        self.memory, self.trial, self.decided = Memory(), None, None
         self.calm()
 
     def _stays(self, condition: bool | None, values: dict[str, float], now: Moment) -> bool | None:

@@ -1,9 +1,15 @@
 """A scripted trainer that writes real telemetry, and what tests want to know of a run's files."""
 
+import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
+from starlette.types import ASGIApp
+
+from trainguard_monitor.daemon import Daemon
+from trainguard_monitor.http.server import Server, address_of, bind
 from trainguard_wire import (
     Ack,
     CheckpointSaved,
@@ -158,3 +164,29 @@ def until(condition: Callable[[], object], seconds: float = 10.0) -> None:
     while not condition():
         assert time.monotonic() < deadline, f"not within {seconds} s: {condition}"
         time.sleep(0.005)
+
+
+@contextmanager
+def running(daemon: Daemon) -> Iterator[Daemon]:
+    """Run the daemon in a thread; at the end stop it, and let it read everything to the end."""
+    thread = threading.Thread(target=daemon.run)
+    thread.start()
+    try:
+        until(lambda: daemon.ready)
+        yield daemon
+    finally:
+        daemon.stop()
+        thread.join(10)
+    assert not thread.is_alive()
+
+
+@contextmanager
+def serving(app: ASGIApp) -> Iterator[str]:
+    """Serve an application on a free port of loopback; gives its URL."""
+    bound = bind("127.0.0.1:0")
+    server = Server(app, bound)
+    server.start()
+    try:
+        yield f"http://{address_of(bound)}"
+    finally:
+        server.stop()

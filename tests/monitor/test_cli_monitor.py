@@ -12,7 +12,7 @@ import httpx
 import pytest
 
 from tests.monitor.helpers import BAD_RULES, ScriptedTrainer, derived_in, interventions_of, until
-from trainguard_monitor.server import address_of
+from trainguard_monitor.http.server import address_of
 from trainguard_wire import Decision, Lease
 
 TRAINGUARD = [sys.executable, "-m", "trainguard_monitor"]
@@ -135,7 +135,7 @@ def test_single_run_that_is_held(trainer: ScriptedTrainer, rules_file: Path) -> 
 def test_help_is_quick_and_torch_is_never_imported() -> None:
     """Neither the package nor any of its help loads torch, and help loads no server either."""
     script = (
-        "import sys, trainguard_monitor.daemon, trainguard_monitor.app, trainguard_monitor.server\n"
+        "import sys, trainguard_monitor.daemon, trainguard_monitor.http.app, trainguard_monitor.http.server\n"
         "assert 'torch' not in sys.modules and 'trainguard' not in sys.modules"
     )
     subprocess.run([sys.executable, "-c", script], check=True)

@@ -3,32 +3,17 @@
 import shutil
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
 
 from tests.monitor.conftest import NewTrainer
-from tests.monitor.helpers import ScriptedTrainer, derived_in, interventions_of, journal_of, until
+from tests.monitor.helpers import ScriptedTrainer, derived_in, interventions_of, journal_of, running, until
 from trainguard_monitor import daemon as daemon_module
 from trainguard_monitor.daemon import Daemon
 from trainguard_monitor.driver import Driver
 from trainguard_rules import RuleBook
 from trainguard_wire import Decision, Lease, LeaseHeld
-
-
-@contextmanager
-def running(daemon: Daemon) -> Iterator[Daemon]:
-    """Run the daemon in a thread; at the end stop it, and let it read everything to the end."""
-    thread = threading.Thread(target=daemon.run)
-    thread.start()
-    try:
-        until(lambda: daemon.ready)
-        yield daemon
-    finally:
-        daemon.stop()
-        thread.join(10)
-    assert not thread.is_alive()
 
 
 @pytest.fixture

@@ -6,9 +6,11 @@ from collections.abc import Iterator
 import httpx
 import pytest
 
-from trainguard_monitor.app import build_app
-from trainguard_monitor.server import AddressError, Server, address_of, bind
+from tests.monitor.helpers import serving
+from trainguard_monitor.http.app import build_app
+from trainguard_monitor.http.server import AddressError, address_of, bind
 from trainguard_monitor.table import RulesView, RunView
+from trainguard_rules import RuleBook
 
 
 class Scripted:
@@ -18,7 +20,7 @@ class Scripted:
         self.ready = False
 
     def rules(self) -> RulesView:
-        return RulesView(sha256="f00", sources=("stability",), loaded_at=12.5)
+        return RulesView(book=RuleBook(rules=(), sources=("stability",), sha256="f00"), loaded_at=12.5)
 
     def runs(self) -> list[RunView]:
         return [RunView(run="a", state="driven", rules_sha256="f00", step=7)]
@@ -32,11 +34,8 @@ def monitor() -> Scripted:
 @pytest.fixture
 def url(monitor: Scripted) -> Iterator[str]:
     """Served by uvicorn on a free port."""
-    bound = bind("127.0.0.1:0")
-    server = Server(build_app(monitor), bound)
-    server.start()
-    yield f"http://{address_of(bound)}"
-    server.stop()
+    with serving(build_app(monitor)) as url:
+        yield url
 
 
 def test_health_and_readiness(monitor: Scripted, url: str) -> None:

@@ -28,7 +28,7 @@ class Still:
         self._runs = list(runs)
 
     def rules(self) -> RulesView:
-        return RulesView(sha256="f00", sources=("stability",), loaded_at=12.5)
+        return RulesView(book=RuleBook(rules=(), sources=("stability",), sha256="f00"), loaded_at=12.5)
 
     def runs(self) -> list[RunView]:
         return self._runs

@@ -9,7 +9,7 @@ counted and skipped. The writer of a full disk ends the torn line before it writ
 import os
 from collections.abc import Callable
 from pathlib import Path
-from typing import Generic, TypeVar
+from typing import Generic, NamedTuple, TypeVar
 
 from trainguard_wire.codec import CodecError, encode
 from trainguard_wire.control import Control
@@ -84,6 +84,13 @@ class SegmentWriter:
         self._fd, self._size, self._torn = fd, 0, False
 
 
+class Position(NamedTuple):
+    """A place between two lines: the number of a segment, and an offset in bytes."""
+
+    segment: int
+    offset: int
+
+
 class SegmentReader:
     """Follows the segments of one directory from the first byte on, across segments yet to come.
 
@@ -114,6 +121,20 @@ class SegmentReader:
             elif not self._advance():
                 return []
         return []
+
+    def tell(self) -> Position | None:
+        """Where the next line begins; None before the first read."""
+        if self._fd is None or self._next_path is None:
+            return None
+        return Position(int(Path(self._next_path).stem) - 1, os.lseek(self._fd, 0, os.SEEK_CUR) - len(self._partial))
+
+    def seek(self, position: Position) -> bool:
+        """Go on reading at a place that `tell` gave; False where that segment is not there any more."""
+        if not self._open(str(segment_path(self.directory, position.segment))):
+            return False
+        assert self._fd is not None
+        os.lseek(self._fd, position.offset, os.SEEK_SET)
+        return True
 
     def seek_to_end(self) -> None:
         """Pass over everything there is now: only what comes later will be read."""

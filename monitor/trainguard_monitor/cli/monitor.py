@@ -51,10 +51,10 @@ def monitor(
     It is made when it is not there. Runs may come and go; a monitor that was killed goes on where
     it was. Runs that another monitor drives are taken over when that one ends.
     """
-    from trainguard_monitor.app import build_app
     from trainguard_monitor.daemon import Daemon
+    from trainguard_monitor.http.app import build_app
+    from trainguard_monitor.http.server import AddressError, Server, address_of, bind
     from trainguard_monitor.logs import configure
-    from trainguard_monitor.server import AddressError, Server, address_of, bind
     from trainguard_wire import LeaseHeld
 
     configure(log_format, log_level)

@@ -42,6 +42,7 @@ class Program:
         self.statistics: tuple[Reference | Tracker, ...] = tuple(s for s, _ in self._writer.statistics.values())
         self.evaluate: Evaluate = self.function([f"return {self.condition}"])
         self.value: Measure = self.function([f"return {leading}"])
+        self._bound: Measure | None = None
         self._onsets: list[tuple[AtOnset, frozenset[str], Measure]] = [
             (statistic, needed_by(call), self._measure(call))
             for call, (statistic, _) in self._writer.statistics.items()
@@ -111,6 +112,16 @@ class Program:
         if not self.needed <= values.keys():
             return None
         value = self.value(values, *now.clock)
+        return float(value) if value - value == 0.0 else None
+
+    def threshold(self, values: Values, now: Moment) -> float | None:
+        """The right side of the first comparison; None where there is none, or it is not known or not finite."""
+        bound = _first_bound(self._node)
+        if bound is None or not needed_by(bound) <= values.keys():
+            return None
+        if self._bound is None:
+            self._bound = make_function([f"return {self._writer.number(bound)}"], needed_by(bound), self.names)
+        value = self._bound(values, *now.clock)
         return float(value) if value - value == 0.0 else None
 
     def capture(self, values: Values, now: Moment) -> None:
@@ -185,3 +196,12 @@ def _leading_number(node: Node) -> Node:
     while nodes.is_truth(node):
         node = nodes.children(node)[0]
     return node
+
+
+def _first_bound(node: Node) -> Node | None:
+    """What the left side of the leftmost comparison is compared with."""
+    while nodes.is_truth(node):
+        if isinstance(node, nodes.Compare):
+            return node.operands[1]
+        node = nodes.children(node)[0]
+    return None

@@ -179,6 +179,7 @@ class RuleFile:
         return Rule(
             group=group,
             name=model.guard,
+            file=self.document.file,
             when=when,
             for_=model.for_,
             keep_firing_for=model.keep_firing_for,

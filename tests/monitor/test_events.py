@@ -1,0 +1,140 @@
+"""Server-sent events, on a real port: what happens arrives, and nobody who listens badly holds anybody up."""
+
+import asyncio
+import json
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import httpx
+import pytest
+
+from tests.monitor.conftest import NewTrainer
+from tests.monitor.helpers import ScriptedTrainer, interventions_of, openings_of, running, serving, until
+from trainguard_monitor.daemon import Daemon
+from trainguard_monitor.feed import MOST_NEWS, MOST_SAMPLES, Feed, Listener, Word
+from trainguard_monitor.http import events
+from trainguard_monitor.http.app import build_app
+from trainguard_wire import Sample, Transition
+
+
+@pytest.fixture
+def daemon(runs: Any, book: Any) -> Iterator[Daemon]:
+    with running(Daemon(runs, book)) as daemon:
+        yield daemon
+
+
+@pytest.fixture
+def url(daemon: Daemon) -> Iterator[str]:
+    with serving(build_app(daemon)) as url:
+        yield url
+        daemon.feed.close()
+
+
+@contextmanager
+def listening(url: str, daemon: Daemon) -> Iterator[Iterator[tuple[str, Any]]]:
+    """Events as (name, data); comments have the name ""."""
+    before = daemon.feed.num_listeners
+    with httpx.stream("GET", url, timeout=10) as answer:
+        assert answer.headers["content-type"].startswith("text/event-stream")
+        until(lambda: daemon.feed.num_listeners > before)
+        yield _events(answer)
+
+
+def _events(answer: httpx.Response) -> Iterator[tuple[str, Any]]:
+    name = ""
+    for line in answer.iter_lines():
+        if line.startswith(":"):
+            yield "", line
+        elif line.startswith("event: "):
+            name = line.removeprefix("event: ")
+        elif line.startswith("data: "):
+            yield name, json.loads(line.removeprefix("data: "))
+
+
+def take(events: Iterator[tuple[str, Any]], name: str) -> Any:
+    return next(data for found, data in events if found == name)
+
+
+def test_what_happens_in_a_run(url: str, daemon: Daemon, trainer: ScriptedTrainer) -> None:
+    """Samples in columns, then the transition, the decision, and the outcome, as the journal has them."""
+    until(lambda: openings_of(trainer.run))
+    with listening(f"{url}/api/v1/runs/a/events", daemon) as stream:
+        trainer.sample(loss=1.0, grad_norm=50.0)
+        transition = take(stream, "transition")
+        assert (transition["run"], transition["after"], transition["step"]) == ("a", "firing", 1)
+        decision = take(stream, "decision")
+        assert decision["verdict"] == "act"
+        assert decision["text"].endswith("scale_lr by 0.5")
+        samples = take(stream, "samples")
+        assert (samples["run"], samples["step"]) == ("a", 1)
+        assert samples["signals"]["grad_norm"]["step"] == [1]
+        trainer.apply(interventions_of(trainer.run)[0])
+        assert take(stream, "outcome")["status"] == "applied"
+        trainer.goodbye()
+        assert take(stream, "goodbye")["outcome"] == "finished"
+
+
+def test_one_run_or_all(url: str, daemon: Daemon, new_trainer: NewTrainer) -> None:
+    """Who listens to one run hears nothing of another; who listens to all hears of runs that come."""
+    first = new_trainer("a")
+    first.hello()
+    until(lambda: openings_of(first.run))
+    with listening(f"{url}/api/v1/runs/a/events", daemon) as one, listening(f"{url}/api/v1/events", daemon) as all_:
+        other = new_trainer("b")
+        assert take(all_, "found") == {"run": "b"}
+        other.hello()
+        assert take(all_, "followed") == {"run": "b"}
+        other.sample(loss=1.0)
+        assert take(all_, "samples")["run"] == "b"
+        first.checkpoint()
+        assert next((name, data["run"]) for name, data in one if name) == ("checkpoint", "a")
+
+
+def test_a_heartbeat_when_there_is_nothing(url: str, daemon: Daemon, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A comment, which a browser passes over."""
+    monkeypatch.setattr(events, "HEARTBEAT_SECONDS", 0.02)
+    with listening(f"{url}/api/v1/events", daemon) as stream:
+        assert next(line for name, line in stream if name == "" and "heartbeat" in line)
+
+
+def test_the_end_of_the_monitor_is_the_end_of_the_stream(url: str, daemon: Daemon) -> None:
+    """No listener keeps a monitor from stopping."""
+    with listening(f"{url}/api/v1/events", daemon) as stream:
+        daemon.stop()
+        assert [name for name, _ in stream if name] == []
+
+
+def test_no_more_listeners_than_there_is_room_for(url: str, daemon: Daemon, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The next one is told to come back later."""
+    monkeypatch.setattr(events, "MOST_LISTENERS", 1)
+    with listening(f"{url}/api/v1/events", daemon):
+        answer = httpx.get(f"{url}/api/v1/events")
+        assert answer.status_code == 503
+        assert answer.json()["error"] == "1 listeners already: try again later"
+
+
+def test_who_does_not_keep_up_loses_what_is_oldest() -> None:
+    """Queues are bounded, the newest stays, and what was lost is counted."""
+
+    async def scenario() -> None:
+        feed = Feed()
+        with Listener(feed, asyncio.get_running_loop()) as listener:
+            samples = [Sample(step=step, generation=0, time=0.0, values={"loss": 1.0}) for step in range(10_000)]
+            feed.publish("a", samples, [])
+            for step in range(3000):
+                feed.publish("a", [], [_fired(step)])
+            assert await listener.wait(1)
+            assert len(listener.samples) == MOST_SAMPLES
+            assert listener.samples[-1][1].step == 9999
+            assert len(listener.news) == MOST_NEWS
+            assert listener.dropped == 3000 - MOST_NEWS
+            assert listener.news[-1].record == _fired(2999)
+        feed.publish("a", [], [Word("found")])
+        assert feed.num_listeners == 0
+
+    asyncio.run(scenario())
+
+
+def _fired(step: int) -> Transition:
+    return Transition(step=step, generation=0, time=0.0, rule="R", before="inactive", after="firing")
