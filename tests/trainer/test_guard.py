@@ -1,6 +1,7 @@
 """The face: what it says of itself, in which order, and what it takes."""
 
 import json
+import math
 import os
 import re
 from pathlib import Path
@@ -248,3 +249,21 @@ def test_wrong_values_are_named(run_dir: Path, argument: str, value: Any, compla
     run = Run()
     with pytest.raises((TypeError, ValueError), match=complaint):
         Guard(run.model, **{"optimizer": run.optimizer, "run_dir": run_dir, argument: value})
+
+
+def test_last_is_the_newest_of_everything_measured(run_dir: Path) -> None:
+    """Of any step, of the user's own too, NaN included; nothing before the first step, and a copy."""
+    run = Run()
+    with Guard(run.model, run.optimizer, run_dir=run_dir, every={"confidence": 2}) as guard:
+        assert guard.last == {}
+        run.train(guard, 2)
+        confidence = guard.last["confidence"]
+        loss, _, _ = run.backward()
+        guard.step(loss)
+        guard.observe(val_loss=float("nan"))
+        guard.last["loss"] = 7.0
+        last = guard.last
+    assert last["confidence"] == confidence
+    assert last["loss"] == loss.item()
+    assert math.isnan(last["val_loss"])
+    assert "activation_sparsity" not in last

@@ -13,7 +13,7 @@ from pathlib import Path
 import torch
 
 from trainguard import Guard
-from trainguard.demo.digits import CLIP_NORM, Digits, accuracy, classifier, recipe
+from trainguard.demo.digits import Digits, accuracy, classifier, recipe
 from trainguard.demo.faults import Faults
 
 CHECKPOINT_EVERY = 50
@@ -25,7 +25,9 @@ def main() -> None:
     torch.manual_seed(options.seed)
     data, shuffle = Digits.load(), torch.Generator().manual_seed(options.seed)
     model = classifier()
-    optimizer, scheduler, criterion = recipe(model, options.epochs)
+    parts = recipe(options.epochs)
+    optimizer, criterion, max_norm = parts.optimizer(model.parameters()), parts.criterion(), parts.config.gradient_clip
+    scheduler = parts.scheduler(optimizer)
     steps_per_epoch = sum(1 for _ in data.batches(torch.Generator()))
     faults = Faults(options.epochs * steps_per_epoch, options.seed) if options.faults else None
     losses: list[float] = []
@@ -50,10 +52,10 @@ def main() -> None:
                 loss = criterion(logits, y)
                 loss.backward()
                 if guard:
-                    guard.clip_(CLIP_NORM)
+                    guard.clip_(max_norm)
                     guard.step(loss, logits=logits, targets=y, epoch=epoch)
                 else:
-                    torch.nn.utils.clip_grad_norm_(model.parameters(), CLIP_NORM)
+                    torch.nn.utils.clip_grad_norm_(model.parameters(), max_norm)
                     optimizer.step()
                 losses.append(loss.item())
             scheduler.step()

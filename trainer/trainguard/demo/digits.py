@@ -1,21 +1,18 @@
-"""Handwritten digits with the seed's large-learning-rate recipe for small networks.
+"""Handwritten digits, a small classifier, and the large-learning-rate recipe for small networks.
 
-SGD; learning rate 0.01 → 0.3 over 5 epochs, then a cosine to 1e-5; gradients clipped at 1.0; weight decay
-5e-4; label smoothing 0.1. The data (1,797 images of 8 x 8) come with scikit-learn.
+The data (1,797 images of 8 x 8) come with scikit-learn.
 """
 
-import math
 from collections.abc import Iterator
 from typing import NamedTuple
 
 import torch
 from sklearn.datasets import load_digits
 from torch import Tensor, nn
-from torch.optim.lr_scheduler import LambdaLR
 
-START_LR, BASE_LR, MIN_LR, WARMUP_EPOCHS = 0.01, 0.3, 1e-5, 5
-CLIP_NORM, WEIGHT_DECAY, LABEL_SMOOTHING = 1.0, 5e-4, 0.1
-BATCH, TEST_IMAGES, WIDTH = 32, 360, 256
+from trainguard.recipes import SmallHeadRecipe, small_head_recipe
+
+BATCH, TEST_IMAGES, WIDTH, WARMUP_EPOCHS = 32, 360, 256, 5
 
 
 class Digits(NamedTuple):
@@ -46,19 +43,9 @@ def classifier() -> nn.Sequential:
     return nn.Sequential(nn.Linear(64, WIDTH), nn.ReLU(), nn.Linear(WIDTH, WIDTH), nn.ReLU(), nn.Linear(WIDTH, 10))
 
 
-def large_lr(epoch: int, epochs: int) -> float:
-    """The seed's schedule in closed form, ``epoch`` from 0: a linear warm-up, then a cosine."""
-    if epoch < WARMUP_EPOCHS:
-        return START_LR + (BASE_LR - START_LR) * epoch / WARMUP_EPOCHS
-    progress = (epoch - WARMUP_EPOCHS) / max(1, epochs - WARMUP_EPOCHS)
-    return MIN_LR + 0.5 * (BASE_LR - MIN_LR) * (1 + math.cos(math.pi * progress))
-
-
-def recipe(model: nn.Module, epochs: int) -> tuple[torch.optim.SGD, LambdaLR, nn.CrossEntropyLoss]:
-    """Optimizer, scheduler (stepped once an epoch) and criterion."""
-    optimizer = torch.optim.SGD(model.parameters(), lr=BASE_LR, weight_decay=WEIGHT_DECAY)
-    scheduler = LambdaLR(optimizer, lambda epoch: large_lr(epoch, epochs) / BASE_LR)
-    return optimizer, scheduler, nn.CrossEntropyLoss(label_smoothing=LABEL_SMOOTHING)
+def recipe(epochs: int) -> SmallHeadRecipe:
+    """With the whole schedule in so many epochs."""
+    return small_head_recipe(total_epochs=epochs, warmup_epochs=min(WARMUP_EPOCHS, epochs - 1))
 
 
 def accuracy(model: nn.Module, data: Digits) -> float:
