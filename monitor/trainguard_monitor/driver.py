@@ -17,6 +17,7 @@ import time
 from collections.abc import Callable, Iterable
 
 from trainguard_monitor.feed import Feed, Word
+from trainguard_monitor.lockstep import Lockstep
 from trainguard_monitor.table import RunDetail, RunState, RunView
 from trainguard_monitor.tally import Tally, Zeros
 from trainguard_rules import CatchUp, Engine, Output, RuleBook
@@ -54,6 +55,7 @@ class Driver:
         self._catchup: CatchUp | None = CatchUp(self._engine, self.book.sha256, hold.chain if hold else None)
         self._tally = Tally()
         self._news: list[Derived] = []
+        self._lockstep = Lockstep(self.run)
         self._fresh_control = False
         self._write_again_at = 0.0
 
@@ -69,7 +71,7 @@ class Driver:
     @property
     def is_busy(self) -> bool:
         """Whether a prompt look at the telemetry matters."""
-        return self._engine.busy
+        return self._engine.busy or self._lockstep.on
 
     @property
     def has_ended(self) -> bool:
@@ -194,6 +196,7 @@ class Driver:
         return "ended" if self._tally.ended and not self.is_catching_up else "driven"
 
     def _fold(self, hold: Hold, record: Telemetry) -> None:
+        self._lockstep.see(record)
         self._tally.see(record)
         if self._catchup is not None:
             self._catchup.feed(record)
@@ -236,7 +239,7 @@ class Driver:
         self._feed.publish(self.run.name, records, news)
 
     def _deliver(self, hold: Hold, now: float) -> None:
-        if hold.outbox.has_unwritten or self._fresh_control:
+        if hold.outbox.has_unwritten or self._fresh_control or self._lockstep.due(self._engine.generation):
             self._flush(hold, self._engine.open_control())
             self._write_again_at = now + RETRY_WRITE if hold.outbox.failing else now
 
@@ -244,11 +247,12 @@ class Driver:
         """A failure is counted, logged once, and tried again."""
         was_failing = hold.outbox.failing
         try:
-            hold.outbox.flush(due, self._log_told)
+            hold.outbox.flush(due, self._log_told, self._lockstep.due(self._engine.generation))
         except OSError as error:
             if not was_failing:
                 self._log(logging.ERROR, f"can't write, will go on trying: {error}")
         else:
+            self._lockstep.told()
             if was_failing:
                 self._log(logging.WARNING, "can write again")
         self._fresh_control = hold.outbox.failing

@@ -36,7 +36,10 @@ class _Stamp(TypedDict):
 
 
 class Emitter:
-    """Writes telemetry, once it is connected; until then every record is lost. ``lost`` counts them."""
+    """Writes telemetry, once it is connected; until then every record is lost.
+
+    ``written`` and ``lost`` count the records of this process.
+    """
 
     def __init__(self, progress: Progress, clock: Clock, faults: Faults) -> None:
         self._writer: SegmentWriter | None = None
@@ -44,7 +47,7 @@ class Emitter:
         self._progress = progress
         self._clock = clock
         self._faults = faults
-        self.lost = 0
+        self.written = self.lost = 0
 
     def connect(self, writer: SegmentWriter) -> None:
         self._writer = writer
@@ -117,6 +120,7 @@ class Emitter:
         else:
             try:
                 self._writer.append(record)
+                self.written += 1
             except Exception as error:
                 self.lost += 1
                 self._faults.note("telemetry", error)

@@ -105,7 +105,7 @@ class Inbox:
             if isinstance(message, Promotion):
                 if self._checkpointer is not None:
                     self._checkpointer.promote(message.checkpoint, message.generation)
-            elif message.id not in self._seen:
+            elif isinstance(message, Intervention) and message.id not in self._seen:
                 self._seen.add(message.id)
                 self._carry_out(message)
 

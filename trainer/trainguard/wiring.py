@@ -12,8 +12,9 @@ from trainguard.checkpoints.training_state import TrainingState
 from trainguard.clock import Clock
 from trainguard.emitter import Emitter
 from trainguard.faults import Faults
-from trainguard.inbox import Inbox
+from trainguard.inbox import ControlSource, Inbox
 from trainguard.learning_rate import LearningRate
+from trainguard.lockstep import Lockstep
 from trainguard.meter import Meter
 from trainguard.progress import Progress
 from trainguard.ranks import num_ranks, rank
@@ -115,7 +116,7 @@ class Seat:
         )
         if self.session is not None:
             parts.emitter.connect(self.session.telemetry)
-            inbox.connect(self.session.control)
+            inbox.connect(self._control(self.session, settings, parts))
             with parts.faults.around("run_directory"):
                 self.session.introduce(info)
         if self.judge is not None:
@@ -123,6 +124,19 @@ class Seat:
             inbox.connect(self.judge)
         if self.session is not None or self.judge is not None:
             parts.emitter.hello(info)
+
+    @staticmethod
+    def _control(session: Session, settings: Settings, parts: Instruments) -> ControlSource:
+        if settings.lockstep is None:
+            return session.control
+        return Lockstep(
+            session.control,
+            settings.lockstep,
+            session.generation,
+            emitter=parts.emitter,
+            clock=parts.clock,
+            faults=parts.faults,
+        )
 
     def leave(self) -> None:
         if self.judge is not None:

@@ -6,7 +6,7 @@ files they live in and the lease that keeps two writers apart. It knows nothing 
 """
 
 from trainguard_wire.codec import CodecError, decode_control, decode_journal, decode_telemetry, encode
-from trainguard_wire.control import Action, Control, Intervention, Promotion
+from trainguard_wire.control import Action, Control, Intervention, Judged, Promotion
 from trainguard_wire.journal import (
     Approval,
     Decision,
@@ -52,6 +52,7 @@ __all__ = [
     "Hello",
     "Intervention",
     "Journal",
+    "Judged",
     "KnobInfo",
     "Lease",
     "LeaseHeld",

@@ -45,4 +45,18 @@ class Promotion(Struct, frozen=True, kw_only=True, tag_field="type", tag="promot
         return f"promotion.{self.generation}.{self.checkpoint}"
 
 
-Control = Intervention | Promotion
+class Judged(Struct, frozen=True, kw_only=True, tag_field="type", tag="judged"):
+    """In lockstep runs: the monitor has judged the first ``records`` records of this trainer process, its hello being
+    the first, and what it had to say about them stands before this. ``step`` is that of the last. Not acknowledged.
+    """
+
+    step: Count
+    generation: Count
+    records: Count
+
+    @property
+    def id(self) -> str:
+        return f"judged.{self.generation}.{self.records}"
+
+
+Control = Intervention | Promotion | Judged

@@ -9,7 +9,7 @@ written once in the life of a run, however many monitors it sees.
 from collections import deque
 from collections.abc import Callable, Iterable, Sequence
 
-from trainguard_wire.control import Control
+from trainguard_wire.control import Control, Judged
 from trainguard_wire.journal import Approval, Derived, Opened
 from trainguard_wire.rundir import RunDirectory
 
@@ -52,11 +52,21 @@ class Outbox:
             self._heading = None
         self._unwritten.extend(records)
 
-    def flush(self, due: Iterable[Control] = (), told: Callable[[Control], None] = _tell_nobody) -> None:
-        """Write the queue, then what of ``due`` was never delivered, and call ``told`` with each. Raises `OSError`."""
+    def flush(
+        self,
+        due: Iterable[Control] = (),
+        told: Callable[[Control], None] = _tell_nobody,
+        judged: Judged | None = None,
+    ) -> None:
+        """Write the queue, then what of ``due`` was never delivered, calling ``told`` with each, and ``judged`` last.
+
+        Raises `OSError`.
+        """
         try:
             self._write_journal()
             self._write_control(due, told)
+            if judged is not None:
+                self._control.append(judged)
         except OSError:
             self.failures += 1
             self.failing = True
@@ -85,7 +95,7 @@ def _ids_in(run: RunDirectory) -> set[str]:
     try:
         ids: set[str] = set()
         while messages := reader.read():
-            ids.update(message.id for message in messages)
+            ids.update(message.id for message in messages if not isinstance(message, Judged))
         return ids
     finally:
         reader.close()

@@ -19,7 +19,7 @@ from trainguard_rules.rulebook import RuleBook
 from trainguard_rules.ruletest.ledger import Ledger
 from trainguard_rules.ruletest.machine import Later, Machine, Refused
 from trainguard_rules.ruletest.scenario import END, Scenario
-from trainguard_wire.control import Action, Control, Intervention
+from trainguard_wire.control import Action, Control, Intervention, Promotion
 from trainguard_wire.journal import Approval, Decision
 from trainguard_wire.telemetry import Ack, AckStatus, CheckpointSaved, Goodbye, Hello, Telemetry, sample_of
 
@@ -107,9 +107,12 @@ class SimulatedTrainer:
             )
 
     def _receive(self, message: Control) -> None:
-        if not isinstance(message, Intervention):
+        if isinstance(message, Promotion):
             self.machine.promote(message.checkpoint, message.generation)
-            return
+        elif isinstance(message, Intervention):
+            self._carry_out(message)
+
+    def _carry_out(self, message: Intervention) -> None:
         objection = self._objection(message)
         for action in message.actions:
             if objection is not None:
