@@ -48,20 +48,20 @@ class Slow(Copy):
         self.here = True
 
 
-def slow_readout(copies: list[Slow]) -> Readout:
+def slow_readout(copies: list[Slow], *, exact: bool = False) -> Readout:
     """A readout whose copies are added to the list as they are queued."""
 
     def copy(tensor: Tensor) -> Slow:
         copies.append(Slow(tensor))
         return copies[-1]
 
-    return Readout(Faults(), copy)
+    return Readout(Faults(), copy, exact=exact)
 
 
 @pytest.fixture
 def under_way(monkeypatch: pytest.MonkeyPatch) -> list[Slow]:
     copies: list[Slow] = []
-    monkeypatch.setattr("trainguard.wiring.Readout", lambda faults: slow_readout(copies))
+    monkeypatch.setattr("trainguard.wiring.Readout", lambda faults, exact: slow_readout(copies, exact=exact))
     return copies
 
 
@@ -177,3 +177,17 @@ def test_observed_values_keep_their_place(run_dir: Path, monitor: Monitor, under
     first, second = [record for record in monitor.records() if isinstance(record, Sample)]
     assert (first.step, first.values) == (0, {"val_loss": 2.0, "accuracy": 0.5})
     assert second.step == 1
+
+
+def test_an_exact_run_reads_each_step_exactly_one_step_late() -> None:
+    """However soon the values arrive: it waits for those of the step before, and holds back those of this one."""
+    copies: list[Slow] = []
+    readout = slow_readout(copies, exact=True)
+    came = []
+    for step in range(1, 6):
+        values = {"x": far(float(step)) if step != 3 else float(step)}
+        came.append([reading.at.step for reading in readout.submit(moment(step), values)])
+        if step % 2:
+            copies[-1].here = True
+    assert came == [[], [1], [2], [3], [4]]
+    assert [reading.values for reading in readout.flush()] == [{"x": 5.0}]

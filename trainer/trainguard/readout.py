@@ -4,7 +4,8 @@ A value in CPU memory is read at once, which is four times cheaper than stacking
 an accelerator are stacked there, and a copy into pinned host memory is queued behind the work that computes them;
 an event tells when it has arrived. The host only asks the event, at the end of each later step. So the readings
 of a step on an accelerator come out one step late, or later where the host runs further ahead, and always in the
-order of the steps. Only the end of the run waits for what is still under way.
+order of the steps. Only the end of the run waits for what is still under way; and an ``exact`` run, in which each
+step waits for the readings of the one before, so that they come out exactly one step late.
 """
 
 from collections import deque
@@ -67,9 +68,10 @@ class _Waiting(NamedTuple):
 class Readout:
     """Takes what was measured at each step and gives the readings that are complete, the oldest first."""
 
-    def __init__(self, faults: Faults, copy: Callable[[Tensor], Copy] = Copy) -> None:
+    def __init__(self, faults: Faults, copy: Callable[[Tensor], Copy] = Copy, *, exact: bool = False) -> None:
         self._faults = faults
         self._copy = copy
+        self._exact = exact
         self._waiting: deque[_Waiting] = deque()
 
     def submit(self, at: Moment, values: Mapping[str, float | Tensor]) -> list[Reading]:
@@ -89,8 +91,9 @@ class Readout:
         reading = Reading(at, numbers)
         if not remote and not self._waiting:
             return [reading]
+        before = self.flush() if self._exact else []
         self._waiting.append(_Waiting(reading, [(list(each), self._fetch(each)) for each in remote.values()]))
-        return list(self._complete())
+        return before if self._exact else list(self._complete())
 
     def flush(self) -> list[Reading]:
         """The readings that are still under way; waits for them."""

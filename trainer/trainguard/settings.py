@@ -34,3 +34,8 @@ class Settings:
     rules: tuple[str, ...]
     lockstep: float | None
     heartbeat_seconds: float
+
+    @property
+    def exact(self) -> bool:
+        """Whether each step is judged at a fixed place, so that nothing may depend on what is ready when."""
+        return self.monitor == "embedded" or self.lockstep is not None

@@ -40,7 +40,7 @@ class Instruments:
             settings.every, tuple(name for sensor in sensors for name in sensor.signals)
         )
         self.judge = self._embedded(settings.rules) if settings.monitor == "embedded" else None
-        self.readout = Readout(self.faults)
+        self.readout = Readout(self.faults, exact=settings.exact)
         self.meter = Meter(sensors, cadences, self.readout, self.faults)
 
     def checkpointer(
