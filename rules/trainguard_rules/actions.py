@@ -13,10 +13,19 @@ Magnitude = Annotated[float, Field(ge=0, allow_inf_nan=False)]
 
 
 class ActionModel(BaseModel):
-    """What all actions have: strict parameters, nothing unknown."""
+    """What all actions have: strict parameters, nothing unknown.
+
+    ``sets`` says that it gives what it changes a value, so that nothing else may change that beside it.
+    """
 
     model_config = ConfigDict(extra="forbid", strict=True, frozen=True)
     rank: ClassVar[int] = 1
+    sets: ClassVar[bool] = False
+
+    @property
+    def changes(self) -> str:
+        """The number that is changed, and changed back where the rule says ``otherwise: revert``; "" for none."""
+        return ""
 
     def params(self) -> dict[str, Any]:
         """The parameters as they travel, those left out not among them."""
@@ -43,6 +52,33 @@ class ScaleLr(_Bounded):
 
     recover_over: Annotated[int, Field(ge=1)] | None = None
 
+    @property
+    def changes(self) -> str:
+        return "learning rate"
+
+
+class SetLr(ActionModel):
+    """Give the first param group the learning rate ``lr``, the others in proportion; the schedule goes on from it.
+
+    For the rest of the run, or, with ``recover_over`` so many steps, coming back to what it was by then. With
+    ``hold`` the schedule has no say any more.
+    """
+
+    sets: ClassVar[bool] = True
+    lr: Annotated[float, Field(gt=0, allow_inf_nan=False)]
+    hold: bool = False
+    recover_over: Annotated[int, Field(ge=1)] | None = None
+
+    @model_validator(mode="after")
+    def _check_hold(self) -> "SetLr":
+        if self.hold and self.recover_over is not None:
+            raise ValueError("recover_over with hold: a value that is held does not come back")
+        return self
+
+    @property
+    def changes(self) -> str:
+        return "learning rate"
+
 
 class RewarmLr(ActionModel):
     """Hold the learning rate under a ceiling that rises from ``start_lr`` to ``base_lr`` over so many ``unit``."""
@@ -60,7 +96,22 @@ class RewarmLr(ActionModel):
 
 
 class ScaleWeightDecay(_Bounded):
-    """Multiply the weight decay of the param groups that have any, within ``min`` and ``max``."""
+    """Multiply the weight decay of the param groups that have any, the largest within ``min`` and ``max``."""
+
+    @property
+    def changes(self) -> str:
+        return "weight decay"
+
+
+class SetWeightDecay(ActionModel):
+    """Make the largest weight decay of all param groups this, those of the others in proportion."""
+
+    sets: ClassVar[bool] = True
+    weight_decay: Magnitude
+
+    @property
+    def changes(self) -> str:
+        return "weight decay"
 
 
 class RestoreCheckpoint(ActionModel):
@@ -91,10 +142,14 @@ class Diagnose(ActionModel):
 
 ACTIONS: dict[str, type[ActionModel]] = {
     "scale_lr": ScaleLr,
+    "set_lr": SetLr,
     "rewarm_lr": RewarmLr,
     "scale_weight_decay": ScaleWeightDecay,
+    "set_weight_decay": SetWeightDecay,
     "restore_checkpoint": RestoreCheckpoint,
     "save_checkpoint": SaveCheckpoint,
     "stop": Stop,
     "diagnose": Diagnose,
 }
+
+REVERTIBLE = tuple(kind for kind, model in ACTIONS.items() if model.changes is not ActionModel.changes)

@@ -79,8 +79,7 @@ class Interventions:
         self._heard(watch, intervention, ack.status)
         trial = watch.trial
         if trial is not None and trial.intervention.id == intervention.id and ack.status == "applied":
-            if "recover_over" not in action.params:  # that one takes itself back
-                trial.note(action.kind, ack.before, ack.after)
+            trial.note(action, ack)
             trial.since = Moment(ack.step, epoch, ack.time)
         return _outcome(ack, intervention, action, ack.status, ack.reason, ack)
 

@@ -1,21 +1,31 @@
 """Did it help? An intervention on trial, until its rule's ``verify`` holds or its time is up."""
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import NamedTuple
 
 from trainguard_rules.durations import Moment
 from trainguard_wire.control import Action, Intervention, Parameter
+from trainguard_wire.telemetry import Ack
+
+
+class Undoing(NamedTuple):
+    """The action that takes one back."""
+
+    kind: str
+    params: Mapping[str, Parameter]
 
 
 @dataclass
 class Trial:
     """``since`` is when the last action took effect, None while some are still awaited.
 
-    ``changed`` holds, for each action that changed a number, its kind and the factor it changed it by.
+    ``undoings`` take back what took effect and can be taken back, in the order in which it did.
     """
 
     intervention: Intervention
     since: Moment | None = None
-    changed: tuple[tuple[str, float], ...] = ()
+    undoings: list[Undoing] = field(default_factory=list)
     failed: bool = False
 
     @property
@@ -23,15 +33,36 @@ class Trial:
         """The ids of the intervention's actions."""
         return frozenset(action.id for action in self.intervention.actions)
 
-    def note(self, kind: str, before: float | None, after: float | None) -> None:
+    def note(self, action: Action, ack: Ack) -> None:
         """An action took effect."""
-        if before and after and before > 0 and after > 0:
-            self.changed = (*self.changed, (kind, after / before))
+        if undoing := inverse(action, ack):
+            self.undoings.append(undoing)
 
     def undoing(self, identity: str) -> tuple[Action, ...]:
         """The actions that take back what can be taken back."""
-        actions: list[Action] = []
-        for kind, factor in reversed(self.changed):
-            params: dict[str, Parameter] = {"factor": 1 / factor}
-            actions.append(Action(id=f"{identity}.{len(actions)}", kind=kind, params=params))
-        return tuple(actions)
+        backwards = enumerate(reversed(self.undoings))
+        return tuple(Action(id=f"{identity}.{i}", kind=kind, params=dict(params)) for i, (kind, params) in backwards)
+
+
+def inverse(action: Action, ack: Ack) -> Undoing | None:
+    """What takes an applied action back; None where nothing does, and where it takes itself back.
+
+    What was multiplied is divided, whatever a schedule did meanwhile; what has no factor gets its value again.
+    """
+    if "recover_over" in action.params:
+        return None
+    match action.kind:
+        case "scale_lr" | "scale_weight_decay" as kind if factor := ack.factor or _ratio(ack):
+            return Undoing(kind, {"factor": 1 / factor})
+        case "set_lr" if ack.factor:
+            return Undoing("scale_lr", {"factor": 1 / ack.factor})
+        case "set_lr" if ack.before:
+            return Undoing("set_lr", {"lr": ack.before})
+        case "set_weight_decay" if ack.before is not None:
+            return Undoing("set_weight_decay", {"weight_decay": ack.before})
+    return None
+
+
+def _ratio(ack: Ack) -> float | None:
+    """What was multiplied, as far as two steps can tell."""
+    return ack.after / ack.before if ack.before and ack.after and ack.before > 0 and ack.after > 0 else None

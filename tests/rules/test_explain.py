@@ -158,7 +158,9 @@ def test_every_statistic_has_a_phrase():
 
 PARAMS = {
     "scale_lr": {"factor": 0.5},
+    "set_lr": {"lr": 0.1},
     "scale_weight_decay": {"factor": 2.0},
+    "set_weight_decay": {"weight_decay": 0.1},
     "rewarm_lr": {"start_lr": 0.01, "base_lr": 0.1, "over": 5},
 }
 

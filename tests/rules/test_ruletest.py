@@ -482,6 +482,22 @@ def test_a_factor_that_recovers():
     assert rates == pytest.approx([0.025, 0.05, 0.1, 0.1])
 
 
+def test_values_that_are_set():
+    """As the trainer's: in effect in the next step, in place of all factors; and a factor from zero is refused."""
+    machine = Machine(step=10)
+    machine.act("scale_lr", {"factor": 0.5})
+    machine.act("scale_lr", {"factor": 0.5, "recover_over": 50})
+    machine.step += 1
+    later = machine.act("set_lr", {"lr": 0.02, "hold": False})
+    machine.step += 1
+    assert (later.before, later.after(), later.factor) == pytest.approx((0.025, 0.02, 0.8))
+    assert machine.act("set_lr", {"lr": 0.02, "hold": True}).factor is None
+    later = machine.act("set_weight_decay", {"weight_decay": 0.0})
+    assert (later.before, later.after(), later.factor) == (0.01, 0.0, 0.0)
+    with pytest.raises(Refused, match="weight decay was set to 0"):
+        machine.act("scale_weight_decay", {"factor": 2.0, "min": 0.0})
+
+
 def test_a_ceiling_rises_and_goes():
     """As the trainer's warm-up: from start_lr in the next step to base_lr, then it is gone."""
     machine = Machine(step=10)

@@ -3,6 +3,7 @@
 from collections.abc import Iterable, Iterator, Mapping
 
 from trainguard_rules import Engine, Output, RuleBook
+from trainguard_rules.actions import ACTIONS
 from trainguard_wire import (
     Ack,
     Approval,
@@ -18,15 +19,7 @@ from trainguard_wire import (
     sample_of,
 )
 
-ALL_ACTIONS = (
-    "scale_lr",
-    "rewarm_lr",
-    "scale_weight_decay",
-    "restore_checkpoint",
-    "save_checkpoint",
-    "stop",
-    "diagnose",
-)
+ALL_ACTIONS = tuple(ACTIONS)
 
 
 def hello(step: int = 0, generation: int = 0, actions: Iterable[str] = ALL_ACTIONS) -> Hello:

@@ -25,7 +25,8 @@ def test_hello_and_run_json_introduce_the_trainer(run_dir: Path, monitor: Monito
     assert set(hello.signals) <= set(SIGNALS)
     assert {"loss", "grad_norm", "lr", "confidence", "activation_sparsity", "step_seconds"} <= set(hello.signals)
     assert set(hello.actions) == {
-        *("scale_lr", "rewarm_lr", "scale_weight_decay", "restore_checkpoint", "save_checkpoint", "stop", "diagnose")
+        *("scale_lr", "set_lr", "rewarm_lr", "scale_weight_decay", "set_weight_decay"),
+        *("restore_checkpoint", "save_checkpoint", "stop", "diagnose"),
     }
     assert (hello.run, hello.pid, hello.generation, hello.step) == ("run", os.getpid(), 0, 0)
     assert (info.signals, info.actions, info.version) == (hello.signals, hello.actions, __version__)
@@ -37,7 +38,7 @@ def test_what_cannot_be_done_is_not_offered(run_dir: Path, monitor: Monitor) -> 
     with Guard(model, torch.optim.Rprop(model.parameters()), run_dir=run_dir, checkpoint_every=None):
         hello = monitor.hello()
     assert not {"activation_sparsity", "dead_units", "weight_decay"} & set(hello.signals)
-    assert set(hello.actions) == {"scale_lr", "rewarm_lr", "stop", "diagnose"}
+    assert set(hello.actions) == {"scale_lr", "set_lr", "rewarm_lr", "stop", "diagnose"}
 
 
 def test_records_come_in_order(run_dir: Path, monitor: Monitor) -> None:
@@ -102,7 +103,7 @@ def test_a_step_that_is_skipped_is_not_counted(run_dir: Path, monitor: Monitor) 
     """A gradient scaler may skip the optimizer's step: before_step twice is one step."""
     run = Run()
     with Guard(run.model, run.optimizer, run_dir=run_dir, checkpoint_every=None) as guard:
-        guard.load_state_dict({"step": 4, "lr": {"scale": 0.5, "ceiling": None}, "weight_decay": {"changed": {}}})
+        guard.load_state_dict({"step": 4, "lr": {"scale": 0.5, "ceiling": None}, "weight_decay": {"scale": 1.0}})
         loss, *_ = run.backward()
         guard.before_step(loss)
         run.train(guard)
@@ -136,8 +137,8 @@ def test_state_dict_round_trip(run_dir: Path, monitor: Monitor) -> None:
     [
         {},
         {"step": "three"},
-        {"step": 1, "lr": {"scale": 1.0, "ceiling": {"up": 1}}, "weight_decay": {"changed": {}}},
-        {"step": 1, "lr": {"scale": 1.0, "ceiling": None}, "weight_decay": {"changed": {"7": 0.1}}},
+        {"step": 1, "lr": {"scale": 1.0, "ceiling": {"up": 1}}, "weight_decay": {"scale": 1.0}},
+        {"step": 1, "lr": {"scale": 1.0, "ceiling": None}, "weight_decay": {"scale": "much"}},
     ],
 )
 def test_a_state_that_is_none_is_refused(state: dict[str, Any], run_dir: Path) -> None:
@@ -145,7 +146,7 @@ def test_a_state_that_is_none_is_refused(state: dict[str, Any], run_dir: Path) -
     run = Run()
     with (
         Guard(run.model, run.optimizer, run_dir=run_dir) as guard,
-        pytest.raises(ValueError, match=r"not the state of a guard|the optimizer has 1"),
+        pytest.raises(ValueError, match="not the state of a guard"),
     ):
         guard.load_state_dict(state)
 

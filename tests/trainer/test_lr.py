@@ -1,6 +1,5 @@
-"""The learning rate overlay: it sticks over every scheduler, and no scheduler notices."""
+"""Actions on the learning rate. That they hold over every scheduler is the matter of test_schedulers."""
 
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -10,57 +9,6 @@ from torch.optim import lr_scheduler as schedulers
 
 from tests.trainer.support import Monitor, Run
 from trainguard import Guard
-
-SCHEDULERS: dict[str, Callable[[Any], Any]] = {
-    "lambda": lambda optimizer: schedulers.LambdaLR(optimizer, lambda step: 1 / (1 + 0.1 * step)),
-    "one_cycle": lambda optimizer: schedulers.OneCycleLR(optimizer, max_lr=0.5, total_steps=40),
-    "cosine": lambda optimizer: schedulers.CosineAnnealingLR(optimizer, 20, eta_min=0.01),
-    "step": lambda optimizer: schedulers.StepLR(optimizer, 3, gamma=0.7),
-    "restarts": lambda optimizer: schedulers.CosineAnnealingWarmRestarts(optimizer, 5),
-    "sequential": lambda optimizer: schedulers.SequentialLR(
-        optimizer,
-        [schedulers.LinearLR(optimizer, 0.1, total_iters=4), schedulers.ExponentialLR(optimizer, 0.9)],
-        milestones=[4],
-    ),
-}
-LRS: dict[str, Callable[[], Any]] = {"float": lambda: 0.1, "tensor": lambda: torch.tensor(0.1)}
-
-
-@pytest.mark.parametrize("scheduler", SCHEDULERS)
-@pytest.mark.parametrize("lr", LRS)
-def test_scale_lr_sticks_and_the_scheduler_does_not_notice(
-    lr: str, scheduler: str, run_dir: Path, monitor: Monitor
-) -> None:
-    """Half of what the untouched scheduler gives, in each later step; its own values stay exactly."""
-
-    def make(parameters: Any) -> torch.optim.Optimizer:
-        return torch.optim.Adam(parameters, lr=LRS[lr]())
-
-    untouched = Run(make)
-    schedule = SCHEDULERS[scheduler](untouched.optimizer)
-    expected = []
-    for _ in range(20):
-        expected.append(float(untouched.optimizer.param_groups[0]["lr"]))
-        untouched.optimizer.step()
-        schedule.step()
-
-    run = Run(make)
-    schedule = SCHEDULERS[scheduler](run.optimizer)
-    kept = run.optimizer.param_groups[0]["lr"]
-    with Guard(run.model, run.optimizer, scheduler=schedule, run_dir=run_dir) as guard:
-        for step in range(20):
-            assert float(run.optimizer.param_groups[0]["lr"]) == expected[step]
-            if step == 4:
-                monitor.ask(("scale_lr", {"factor": 0.5}))
-            run.train(guard, scheduler=schedule)
-    assert monitor.series("lr") == expected[:5] + [pytest.approx(0.5 * value) for value in expected[5:]]
-    assert monitor.series("lr_scale") == [1.0] * 5 + [0.5] * 15
-    ack = monitor.last_ack()
-    assert (ack.status, ack.step, ack.before) == ("applied", 6, expected[4])
-    assert ack.after == pytest.approx(0.5 * expected[5])
-    if lr == "tensor":
-        assert run.optimizer.param_groups[0]["lr"] is kept
-    assert guard.errors == {}
 
 
 def test_the_optimizer_really_uses_the_scaled_lr(run_dir: Path, monitor: Monitor) -> None:
@@ -135,6 +83,10 @@ def test_bounds_of_scale_lr(
         ({"factor": True}, "factor is True"),
         ({"factor": 0.5, "min": -1}, "min is -1"),
         ({"factor": 0.5, "minimum": 1e-5}, "unknown parameter minimum"),
+        ({"lr": 0}, "lr is 0, wanted a number above 0"),
+        ({"lr": 0.1, "hold": "yes"}, "hold is 'yes', wanted true or false"),
+        ({"lr": 0.1, "hold": True, "recover_over": 5}, "recover_over with hold: a value that is held does not come"),
+        ({"lr": 0.1, "factor": 2}, "unknown parameter factor"),
     ],
 )
 def test_bad_parameters_are_refused_by_name_and_value(
@@ -143,7 +95,7 @@ def test_bad_parameters_are_refused_by_name_and_value(
     """Nothing is changed by an action that is not understood as a whole."""
     run = Run()
     with Guard(run.model, run.optimizer, run_dir=run_dir, checkpoint_every=None) as guard:
-        monitor.ask(("scale_lr", params))
+        monitor.ask(("set_lr" if "lr" in params else "scale_lr", params))
         run.train(guard, 2)
     ack = monitor.last_ack()
     assert (ack.status, ack.step) == ("refused", 1)
@@ -169,6 +121,68 @@ def test_recover_over_brings_the_learning_rate_back(run_dir: Path, monitor: Moni
         assert guard.state_dict()["lr"]["recoveries"] == state["lr"]["recoveries"]
 
 
+def test_set_lr_is_the_value_of_the_next_step_and_the_schedule_goes_on(run_dir: Path, monitor: Monitor) -> None:
+    """What lay over the schedule before is gone; what comes after multiplies."""
+    run = Run(lambda parameters: torch.optim.SGD(parameters, lr=0.8))
+    schedule = schedulers.ExponentialLR(run.optimizer, 0.5)
+    ramp = {"start_lr": 1e-4, "base_lr": 0.8, "over": 50, "unit": "steps"}
+    with Guard(run.model, run.optimizer, run_dir=run_dir, checkpoint_every=None) as guard:
+        monitor.ask(
+            ("scale_lr", {"factor": 0.1}), ("scale_lr", {"factor": 0.1, "recover_over": 9}), ("rewarm_lr", ramp)
+        )
+        run.train(guard, scheduler=schedule)
+        monitor.ask(("set_lr", {"lr": 0.06}), ("scale_lr", {"factor": 2}))
+        run.train(guard, 4, scheduler=schedule)
+    assert monitor.series("lr")[2:] == pytest.approx([0.12, 0.06, 0.03])
+    assert monitor.series("lr_scale")[2:] == pytest.approx([0.6, 0.6, 0.6])
+    assert [ack.status for ack in monitor.acks()] == ["applied"] * 5
+
+
+def test_set_lr_with_recover_over_comes_back_to_the_schedule(run_dir: Path, monitor: Monitor) -> None:
+    """By equal ratios, from the value that was set."""
+    run = Run()
+    with Guard(run.model, run.optimizer, run_dir=run_dir, checkpoint_every=None) as guard:
+        monitor.ask(("set_lr", {"lr": 0.025, "recover_over": 4}))
+        run.train(guard, 7)
+    assert monitor.series("lr") == pytest.approx([0.1, *(0.1 * 0.25 ** (1 - k / 4) for k in range(4)), 0.1, 0.1])
+
+
+def test_a_held_lr_can_be_scaled_and_is_let_go_by_set_lr(run_dir: Path, monitor: Monitor) -> None:
+    """The hold is in place of the schedule, not of trainguard's factor."""
+    run = Run()
+    schedule = schedulers.ExponentialLR(run.optimizer, 0.5)
+    with Guard(run.model, run.optimizer, run_dir=run_dir, checkpoint_every=None) as guard:
+        monitor.ask(("set_lr", {"lr": 0.04, "hold": True}))
+        run.train(guard, 2, scheduler=schedule)
+        monitor.ask(("scale_lr", {"factor": 0.5, "min": 0.03}))
+        run.train(guard, 2, scheduler=schedule)
+        monitor.ask(("set_lr", {"lr": 0.05}))
+        run.train(guard, 3, scheduler=schedule)
+    assert monitor.series("lr") == pytest.approx([0.1, 0.04, 0.04, 0.03, 0.03, 0.05, 0.025])
+    held, scaled, let_go = monitor.acks()
+    assert (held.factor, scaled.factor) == (None, 0.75)
+    assert let_go.factor == pytest.approx(0.05 / (0.1 * 0.5**5) / (0.03 / (0.1 * 0.5**4)))
+
+
+def test_no_factor_makes_a_learning_rate_of_a_schedule_at_zero(run_dir: Path, monitor: Monitor) -> None:
+    """The step shows it: failed, and what was there before is there again. A hold does it."""
+    run = Run()
+    schedule = schedulers.LambdaLR(run.optimizer, lambda step: float(step < 2))
+    with Guard(run.model, run.optimizer, run_dir=run_dir, checkpoint_every=None) as guard:
+        monitor.ask(("scale_lr", {"factor": 0.5}))
+        run.train(guard, 2, scheduler=schedule)
+        monitor.ask(("set_lr", {"lr": 0.03}))
+        run.train(guard, 2, scheduler=schedule)
+        assert guard.state_dict()["lr"]["scale"] == 0.5
+        monitor.ask(("set_lr", {"lr": 0.03, "hold": True}))
+        run.train(guard, 2, scheduler=schedule)
+    assert [(ack.status, ack.reason) for ack in monitor.acks()][1:] == [
+        ("failed", "the scheduler's own learning rate is 0: no factor makes 0.03 of it"),
+        ("applied", ""),
+    ]
+    assert monitor.series("lr") == [0.1, 0.05, 0.0, 0.0, 0.0, 0.03]
+
+
 def test_rewarm_in_steps_is_a_ceiling_that_rises_and_goes(run_dir: Path, monitor: Monitor) -> None:
     """From start_lr to base_lr in whole steps, never above the scheduler's own value times the factor."""
     run = Run()
@@ -177,7 +191,7 @@ def test_rewarm_in_steps_is_a_ceiling_that_rises_and_goes(run_dir: Path, monitor
         ramp = {"start_lr": 0.02, "base_lr": 0.22, "over": 4, "unit": "steps"}
         monitor.ask(("rewarm_lr", ramp))
         run.train(guard, 7)
-        assert guard.state_dict()["lr"] == {"scale": 1.0, "ceiling": None, "recoveries": []}
+        assert guard.state_dict()["lr"]["ceiling"] is None
     assert monitor.series("lr") == pytest.approx([0.1, 0.1, 0.02, 0.07, 0.1, 0.1, 0.1, 0.1])
     assert monitor.series("lr_scale") == pytest.approx([1, 1, 0.2, 0.7, 1, 1, 1, 1])
     ack = monitor.last_ack()
@@ -217,52 +231,3 @@ def test_lr_changes_not_seen_by_any_step_expire(run_dir: Path, monitor: Monitor)
     ack = monitor.last_ack()
     assert (ack.status, ack.reason) == ("expired", "training ended before a step could show it")
     assert type(monitor.records()[-1]).__name__ == "Goodbye"
-
-
-def weight_decay_groups(parameters: Any) -> torch.optim.Optimizer:
-    first, second, *others = list(parameters)
-    groups = [
-        {"params": [first], "weight_decay": 0.1},
-        {"params": [second], "weight_decay": 0.01},
-        {"params": others, "weight_decay": 0.0},
-    ]
-    return torch.optim.AdamW(groups, lr=0.01)
-
-
-def test_weight_decay_is_scaled_where_there_is_some_up_to_the_cap(run_dir: Path, monitor: Monitor) -> None:
-    """Groups at 0 stay at 0, each other group is capped for itself, and the signal shows the largest."""
-    run = Run(weight_decay_groups)
-    with Guard(run.model, run.optimizer, run_dir=run_dir, checkpoint_every=None) as guard:
-        monitor.ask(("scale_weight_decay", {"factor": 4.0, "max": 0.2}))
-        run.train(guard, 2)
-        assert [group["weight_decay"] for group in run.optimizer.param_groups] == [0.2, 0.04, 0.0]
-        monitor.ask(("scale_weight_decay", {"factor": 10.0, "max": 0.04}))
-        run.train(guard)
-    assert monitor.series("weight_decay") == [0.1, 0.2, 0.2]
-    first, second = monitor.acks()
-    assert (first.status, first.step, first.before, first.after) == ("applied", 2, 0.1, 0.2)
-    assert (second.status, second.reason) == ("refused", "weight decay is 0.2 and the action's bound is max 0.04")
-
-
-def test_weight_decay_that_something_else_writes_is_reported_as_failed(run_dir: Path, monitor: Monitor) -> None:
-    """A schedule of the user's own wins, and the ack says so."""
-    run = Run(weight_decay_groups)
-    with Guard(run.model, run.optimizer, run_dir=run_dir, checkpoint_every=None) as guard:
-        monitor.ask(("scale_weight_decay", {"factor": 2.0}))
-        run.train(guard)
-        run.optimizer.param_groups[0]["weight_decay"] = 0.1
-        run.train(guard)
-    assert monitor.last_ack().status == "failed"
-    assert "0.2 was written, but the step saw 0.1" in monitor.last_ack().reason
-
-
-def test_without_any_weight_decay_it_is_refused(run_dir: Path, monitor: Monitor) -> None:
-    """Zero times four is zero."""
-    run = Run()
-    with Guard(run.model, run.optimizer, run_dir=run_dir, checkpoint_every=None) as guard:
-        monitor.ask(("scale_weight_decay", {"factor": 4.0}))
-        run.train(guard)
-    assert (monitor.last_ack().status, monitor.last_ack().reason) == (
-        "refused",
-        "no param group has a weight decay above 0",
-    )

@@ -109,7 +109,7 @@ def test_the_users_own_exception_comes_out_untouched_and_the_lr_is_put_back(run_
 
     run = Run(lambda parameters: Broken(parameters, lr=0.1))
     with Guard(run.model, run.optimizer, run_dir=run_dir) as guard:
-        guard.load_state_dict({"step": 0, "lr": {"scale": 0.5, "ceiling": None}, "weight_decay": {"changed": {}}})
+        guard.load_state_dict({"step": 0, "lr": {"scale": 0.5, "ceiling": None}, "weight_decay": {"scale": 1.0}})
         with pytest.raises(ArithmeticError, match="mine"):
             run.train(guard)
         assert run.optimizer.param_groups[0]["lr"] == 0.1

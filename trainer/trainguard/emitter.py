@@ -82,6 +82,7 @@ class Emitter:
         *,
         before: float | None = None,
         after: float | None = None,
+        factor: float | None = None,
         checkpoint: int | None = None,
         reason: str = "",
     ) -> None:
@@ -93,6 +94,7 @@ class Emitter:
                 status=status,
                 before=before,
                 after=after,
+                factor=factor,
                 checkpoint=checkpoint,
                 reason=reason,
             )

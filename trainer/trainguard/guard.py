@@ -237,7 +237,7 @@ class Guard:
             step = operator.index(state["step"])
             self._learning_rate.load_state_dict(state["lr"])
             self._weight_decay.load_state_dict(state["weight_decay"])
-        except (KeyError, TypeError, AttributeError) as error:
+        except (KeyError, TypeError, AttributeError, ValueError) as error:
             raise ValueError(f"not the state of a guard: {describe(error)}") from error
         self._stepper.resume(step)
 

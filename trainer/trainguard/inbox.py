@@ -152,7 +152,13 @@ class Inbox:
         if done.new_generation:
             self._progress.generation += 1
         self._emitter.ack(
-            action, "applied", before=done.before, after=done.after, checkpoint=done.checkpoint, reason=done.reason
+            action,
+            "applied",
+            before=done.before,
+            after=done.after,
+            factor=done.factor,
+            checkpoint=done.checkpoint,
+            reason=done.reason,
         )
 
     def _failed(self, action: Action, error: Exception) -> None:

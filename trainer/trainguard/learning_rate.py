@@ -1,18 +1,18 @@
-"""The learning rate, as trainguard changes it: an overlay that is on only while the optimizer steps.
+"""The learning rate, as trainguard changes it: an overlay on whatever the scheduler says.
 
-Nine of 21 schedulers write ``group["lr"]`` anew on their next step, and undo a plain change; others compute the
-next value from the last, and would compound it. So the groups carry the scheduler's own value at all times
-except during ``optimizer.step()``: `put_on` writes min(lr * scale, ceiling), `take_off` puts the scheduler's
-value back. Without a scale or a ceiling the groups are not touched at all.
+In effect in a step is min(lr * scale, ceiling). ``lr`` is the scheduler's own value, or the one that `set` holds
+in its place; ``scale`` the product of factors that last and of others that give themselves up; ``ceiling`` a
+warm-up. Where none of these says anything, the param groups are not touched at all.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any, Literal
 
-import torch
 from torch import Tensor
 from torch.optim import Optimizer
+
+from trainguard.overlay import Number, Overlay, at_most, ratio
 
 Unit = Literal["steps", "epochs"]
 
@@ -53,17 +53,61 @@ class Recovery:
         return None if progress >= 1.0 else float(self.factor ** (1.0 - progress))
 
 
+@dataclass(frozen=True)
+class Hold:
+    """In place of the scheduler's value: ``lr`` in the first group, in the others as ``ratios`` has it."""
+
+    lr: float
+    ratios: tuple[float, ...]
+
+    def value(self, index: int) -> float:
+        return self.lr * (self.ratios[index] if index < len(self.ratios) else 1.0)
+
+
+@dataclass(frozen=True)
+class Target:
+    """The next step is to use ``lr``. Which factor that takes is known once the scheduler has said its own value.
+
+    ``before`` is the state to go back to where no factor does it, because the scheduler's value is 0.
+    """
+
+    lr: float
+    recover_over: int | None
+    since: int
+    before: dict[str, Any]
+
+
 class LearningRate:
-    """The learning rates of all groups of the optimizers under a factor ``scale`` and an optional ``ceiling``."""
+    """The learning rates of all param groups. ``seen`` and ``seen_scale`` are of the first group, in the last step.
+
+    ``seen`` is None before the first step; ``seen_scale`` is the factor between the scheduler's own value and it.
+    """
 
     def __init__(self, optimizers: Sequence[Optimizer]) -> None:
-        self._optimizers = tuple(optimizers)
+        self._overlay = Overlay(optimizers, "lr")
+        self.exists = all(isinstance(group.get("lr"), int | float | Tensor) for group in self._overlay.groups)
         self.scale = 1.0
         self.ceiling: Ceiling | None = None
+        self.seen: Number | None = None
+        self.seen_scale: Number = 1.0
         self._recoveries: list[Recovery] = []
-        self._seen: float | Tensor | None = None
-        self._seen_scale = 1.0
-        self._originals: list[tuple[dict[str, Any], float | Tensor]] = []
+        self._held: Hold | None = None
+        self._target: Target | None = None
+
+    @property
+    def base(self) -> float:
+        """The scheduler's own value for the first group. Only meaningful while the overlay is off."""
+        return float(self._overlay.groups[0]["lr"])
+
+    @property
+    def latest(self) -> float:
+        """`seen` as a float; before the first step, what it would be."""
+        return float(self.seen) if self.seen is not None else self.base * self.scale
+
+    def upcoming(self, steps_done: int) -> float:
+        """What the next step will use if the scheduler stays where it is, but for a ceiling."""
+        lr = self._target.lr if self._target else self._held.lr if self._held else self.base
+        return lr * self.scale_at(steps_done)
 
     def scale_at(self, steps_done: int) -> float:
         """The factor for the step after ``steps_done``: what lasts, and what is left of what recovers."""
@@ -83,103 +127,84 @@ class LearningRate:
         else:
             self._recoveries.append(Recovery(factor, recover_over, steps_done))
 
-    @property
-    def _groups(self) -> list[dict[str, Any]]:
-        """Read anew each time: an optimizer that loads a state has other groups."""
-        if len(self._optimizers) == 1:
-            return self._optimizers[0].param_groups
-        return [group for optimizer in self._optimizers for group in optimizer.param_groups]
+    def set(self, lr: float, steps_done: int, recover_over: int | None = None) -> None:
+        """The next step uses ``lr`` in the first group. All that lay over the scheduler before is gone."""
+        before = self._target.before if self._target else self.state_dict()
+        self.load_state_dict(_NOTHING)
+        self._target = Target(lr, recover_over, steps_done, before)
 
-    @property
-    def exists(self) -> bool:
-        return all(isinstance(group.get("lr"), int | float | Tensor) for group in self._groups)
-
-    @property
-    def base(self) -> float:
-        """The scheduler's own value for the first group. Only meaningful while the overlay is off."""
-        return float(self._groups[0]["lr"])
-
-    @property
-    def seen(self) -> float | Tensor | None:
-        """What the first group's learning rate was in the last step; None before the first."""
-        return self._seen
-
-    @property
-    def seen_scale(self) -> float:
-        """The factor by which it differed from the scheduler's own."""
-        return self._seen_scale
-
-    @property
-    def latest(self) -> float:
-        """`seen` as a float; before the first step, what it would be."""
-        return float(self._seen) if self._seen is not None else self.base * self.scale
+    def hold(self, lr: float) -> None:
+        """From the next step on use ``lr`` in the first group, whatever the scheduler says."""
+        lrs = [float(group["lr"]) for group in self._overlay.groups]
+        if not lrs[0]:
+            lrs = [float(group.get("initial_lr", 1.0)) for group in self._overlay.groups]
+        self.load_state_dict(_NOTHING)
+        self._held = Hold(lr, tuple(each / lrs[0] if lrs[0] else 1.0 for each in lrs))
 
     def put_on(self, steps_done: int, epoch: int | None) -> None:
         """Begin the step after ``steps_done``: bring the overlay into the groups, and look at the result."""
-        self.take_off()
         if not self.exists:
             return
-        limit = self._current_limit(steps_done, epoch)
+        self._overlay.take_off()
+        if self._target is not None:
+            self._reach(self._target)
+        limit = None if self.ceiling is None else self._current_limit(self.ceiling, steps_done, epoch)
         scale = self.scale_at(steps_done) if self._recoveries else self.scale
-        if scale != 1.0 or limit is not None:
-            base = self.base if limit is not None else 0.0
-            self._write(scale, limit)
-            self._look()
-            self._seen_scale = self.latest / base if base else scale
+        if scale == 1.0 and limit is None and self._held is None:
+            self.seen, self.seen_scale = self._look(), 1.0
         else:
-            self._look()
-            self._seen_scale = 1.0
+            self._write(scale, limit, self._held)
 
     def take_off(self) -> None:
         """Put the scheduler's own values back. Does nothing where the overlay is not on."""
-        while self._originals:
-            group, original = self._originals.pop()
-            if isinstance(original, Tensor):
-                with torch.no_grad():
-                    group["lr"].copy_(original)
-            else:
-                group["lr"] = original
+        self._overlay.take_off()
 
     def state_dict(self) -> dict[str, Any]:
+        """Plain types."""
         return {
             "scale": self.scale,
             "ceiling": asdict(self.ceiling) if self.ceiling else None,
             "recoveries": [asdict(recovery) for recovery in self._recoveries],
+            "hold": {"lr": self._held.lr, "ratios": list(self._held.ratios)} if self._held else None,
+            "target": asdict(self._target) if self._target else None,
         }
 
-    def load_state_dict(self, state: dict[str, Any]) -> None:
-        ceiling = state["ceiling"]
-        self.scale, self.ceiling = float(state["scale"]), Ceiling(**ceiling) if ceiling else None
-        self._recoveries = [Recovery(**recovery) for recovery in state.get("recoveries", ())]
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        """Raises KeyError, TypeError and ValueError for what is no state, and changes nothing then."""
+        scale, ceiling, held, target = float(state["scale"]), state["ceiling"], state.get("hold"), state.get("target")
+        recoveries = [Recovery(**recovery) for recovery in state.get("recoveries", ())]
+        self.ceiling, self._held, self._target = (
+            Ceiling(**ceiling) if ceiling else None,
+            Hold(float(held["lr"]), tuple(held["ratios"])) if held else None,
+            Target(**target) if target else None,
+        )
+        self.scale, self._recoveries = scale, recoveries
 
-    def _current_limit(self, steps_done: int, epoch: int | None) -> float | None:
-        if self.ceiling is None:
-            return None
-        limit = self.ceiling.limit(steps_done, epoch)
+    def _reach(self, target: Target) -> None:
+        base, self._target = self.base, None
+        if base:
+            self.multiply(target.lr / base, target.since, target.recover_over)
+        else:
+            self.load_state_dict(target.before)
+
+    def _current_limit(self, ceiling: Ceiling, steps_done: int, epoch: int | None) -> float | None:
+        limit = ceiling.limit(steps_done, epoch)
         if limit is None:
             self.ceiling = None
         return limit
 
-    def _write(self, scale: float, limit: float | None) -> None:
-        written: set[int] = set()
-        for group in self._groups:
-            lr = group["lr"]
-            if isinstance(lr, Tensor):
-                if id(lr) not in written:  # groups may share one tensor
-                    self._write_tensor(group, lr, scale, limit)
-                    written.add(id(lr))
-                continue
-            self._originals.append((group, lr))
-            scaled = lr * scale
-            group["lr"] = scaled if limit is None else min(scaled, limit)
+    def _write(self, scale: float, limit: float | None, held: Hold | None) -> None:
+        base = self._look()
+        if held is None:
+            self._overlay.put_on(lambda _, lr: at_most(lr * scale, limit))
+        else:
+            self._overlay.put_on(lambda index, _: at_most(held.value(index) * scale, limit))
+        self.seen = self._look()
+        self.seen_scale = scale if held is None and limit is None else ratio(self.seen, base, scale)
 
-    def _write_tensor(self, group: dict[str, Any], lr: Tensor, scale: float, limit: float | None) -> None:
-        with torch.no_grad():
-            self._originals.append((group, lr.clone()))
-            lr.mul_(scale)
-            if limit is not None:
-                lr.clamp_(max=limit)
+    def _look(self) -> Number:
+        lr: Number = self._overlay.groups[0]["lr"]
+        return lr.detach().clone() if isinstance(lr, Tensor) else lr
 
-    def _look(self) -> None:
-        lr = self._groups[0]["lr"]
-        self._seen = lr.detach().clone() if isinstance(lr, Tensor) else lr
+
+_NOTHING = {"scale": 1.0, "ceiling": None}

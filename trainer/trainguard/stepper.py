@@ -2,9 +2,9 @@
 
 ::
 
-    before    put the learning rate overlay on; measure loss, gradients, predictions
+    before    put the overlays on; measure loss, gradients, predictions
     optimize  the optimizers move the parameters
-    after     overlay off; acknowledge what this step showed; emit its sample; save a checkpoint if due;
+    after     overlays off; acknowledge what this step showed; emit its sample; save a checkpoint if due;
               read control and act; install the hooks of the next step; heartbeat if due
 """
 
@@ -66,7 +66,7 @@ class Stepper:
         with self._faults.around("lr"):
             self._learning_rate.put_on(self._progress.step, self._progress.epoch)
         with self._faults.around("weight_decay"):
-            self._weight_decay.look()
+            self._weight_decay.put_on()
         with self._faults.around("step"):
             self._meter.begin(view)
 
@@ -81,13 +81,13 @@ class Stepper:
             if self._scaler is not None:
                 self._scaler.update()
         except BaseException:
-            self._learning_rate.take_off()
+            self._take_off()
             raise
 
     def after(self) -> None:
         """Right after the optimizers' step: report it, and act on what was asked."""
         with self._faults.around("lr"):
-            self._learning_rate.take_off()
+            self._take_off()
         view, self._view = self._view, None
         if self.closed:
             return
@@ -127,12 +127,16 @@ class Stepper:
             return
         self.closed = True
         with self._faults.around("close"):
-            self._learning_rate.take_off()
+            self._take_off()
             self._meter.disarm()
             self._publish(self._readout.flush())
             self._inbox.give_up("training ended before a step could show it")
             self._emitter.goodbye(outcome, error)
             self._seat.leave()
+
+    def _take_off(self) -> None:
+        self._learning_rate.take_off()
+        self._weight_decay.take_off()
 
     def _report(self, view: StepView) -> None:
         self._inbox.settle_seen()

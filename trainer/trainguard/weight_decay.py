@@ -1,57 +1,53 @@
-"""The weight decay of an optimizer's groups. Optimizers read it at each step, so a plain write holds."""
+"""The weight decay, as trainguard changes it: an overlay, a factor on that of each param group.
 
-from collections.abc import Sequence
+A group at 0, of biases or norms, stays at 0 under any factor. AdamW decays by lr * weight_decay: a scaled learning
+rate scales its decay as well.
+"""
+
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from torch.optim import Optimizer
 
+from trainguard.overlay import Overlay
+
 
 class WeightDecay:
-    """Reads and writes weight decay. ``changed`` holds what trainguard wrote, by group index."""
+    """The weight decay of all param groups under ``scale``. ``seen`` is the largest of them in the last step."""
 
     def __init__(self, optimizers: Sequence[Optimizer]) -> None:
-        self._optimizers = tuple(optimizers)
-        self.changed: dict[int, float] = {}
+        self._overlay = Overlay(optimizers, "weight_decay")
+        self.exists = any("weight_decay" in group for group in self._overlay.groups)
+        self.scale = 1.0
         self.seen: float | None = None
 
     @property
-    def _groups(self) -> list[dict[str, Any]]:
-        """Read anew each time: an optimizer that loads a state has other groups."""
-        if len(self._optimizers) == 1:
-            return self._optimizers[0].param_groups
-        return [group for optimizer in self._optimizers for group in optimizer.param_groups]
+    def largest(self) -> float:
+        """Of all groups, as the param groups have it now; 0 where none knows the word."""
+        groups = self._overlay.groups
+        return max((float(group["weight_decay"]) for group in groups if "weight_decay" in group), default=0.0)
 
     @property
-    def exists(self) -> bool:
-        return any("weight_decay" in group for group in self._groups)
+    def latest(self) -> float:
+        """`seen`; before the first step, what it would be."""
+        return self.largest * self.scale if self.seen is None else self.seen
 
-    @property
-    def largest(self) -> float | None:
-        """The largest of all groups; None where no group knows the word."""
-        values = [float(group["weight_decay"]) for group in self._groups if "weight_decay" in group]
-        return max(values) if values else None
-
-    def positive(self) -> dict[int, float]:
-        """The groups that have some, by index: bias and norm groups at 0 stay at 0."""
-        groups = enumerate(self._groups)
-        return {index: float(group["weight_decay"]) for index, group in groups if group.get("weight_decay", 0) > 0}
-
-    def look(self) -> None:
-        """Remember what the step about to be made will see."""
+    def put_on(self) -> None:
+        """Begin a step: bring the overlay into the groups, and look at the result."""
+        if not self.exists:
+            return
+        self._overlay.take_off()
+        if self.scale != 1.0:
+            self._overlay.put_on(lambda _, weight_decay: weight_decay * self.scale)
         self.seen = self.largest
 
-    def write(self, values: dict[int, float]) -> None:
-        for index, value in values.items():
-            self._groups[index]["weight_decay"] = value
-        self.changed.update(values)
+    def take_off(self) -> None:
+        """Put the groups' own values back. Does nothing where the overlay is not on."""
+        self._overlay.take_off()
 
     def state_dict(self) -> dict[str, Any]:
-        return {"changed": {str(index): value for index, value in self.changed.items()}}
+        return {"scale": self.scale}
 
-    def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Write the stored values again: the same ones, whether or not the optimizer's own state brought them."""
-        num_groups = len(self._groups)
-        changed = {int(index): float(value) for index, value in state["changed"].items()}
-        if any(index >= num_groups for index in changed):
-            raise ValueError(f"weight decay of groups {sorted(changed)} is stored, the optimizer has {num_groups}")
-        self.write(changed)
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        """Raises KeyError, TypeError and ValueError for what is no state."""
+        self.scale = float(state["scale"])

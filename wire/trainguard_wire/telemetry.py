@@ -62,8 +62,9 @@ class Sample(Record, frozen=True, kw_only=True, tag="sample"):
 class Ack(Record, frozen=True, kw_only=True, tag="ack"):
     """What became of one action: at which step it took effect, and the value *observed* before and after.
 
-    ``before`` and ``after`` are None where the action changes no number. A restore is acknowledged in the
-    generation it starts, and names in ``checkpoint`` the step it went back to.
+    ``before`` and ``after`` are None where the action changes no number. They are of two steps, so a schedule has
+    its part in them; ``factor`` is what the action alone multiplied by, for those that do. A restore is
+    acknowledged in the generation it starts, and names in ``checkpoint`` the step it went back to.
     """
 
     action: str
@@ -71,6 +72,7 @@ class Ack(Record, frozen=True, kw_only=True, tag="ack"):
     status: AckStatus
     before: float | None = None
     after: float | None = None
+    factor: float | None = None
     checkpoint: Count | None = None
     reason: str = ""
 

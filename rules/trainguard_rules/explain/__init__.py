@@ -142,7 +142,7 @@ def _follows(rule: Rule) -> Iterator[str]:
     if verify := rule.verify:
         yield f"It helped if this becomes true within {verify.within} of taking effect: {verify.clause.source}"
         if verify.otherwise == "revert":
-            yield "If not, what it scaled is scaled back."
+            yield "If not, the numbers it changed are changed back."
         else:
             yield f"If not, it escalates, once in an incident: {escalation}."
     if rule.escalate and rule.limit:

@@ -2,10 +2,18 @@
 
 from collections.abc import Iterable, Iterator
 
-from trainguard_rules.actions import ACTIONS, RestoreCheckpoint, RewarmLr, ScaleLr, ScaleWeightDecay
+from trainguard_rules.actions import (
+    ACTIONS,
+    ActionModel,
+    RestoreCheckpoint,
+    RewarmLr,
+    ScaleLr,
+    ScaleWeightDecay,
+    SetLr,
+    SetWeightDecay,
+)
 from trainguard_rules.rulebook import PlannedAction, Rule
 
-_SCALED = {"scale_lr": "learning rate", "scale_weight_decay": "weight decay"}
 _SAID = {
     "save_checkpoint": "saves a checkpoint, as a candidate",
     "stop": "saves a checkpoint and ends the training",
@@ -17,10 +25,15 @@ def told(action: PlannedAction) -> str:
     """What one action does, as a clause without a subject."""
     match action.model:
         case ScaleLr() | ScaleWeightDecay() as model:
-            back = getattr(model, "recover_over", None)
-            return f"multiplies the {_SCALED[action.kind]} by {model.factor:g}{_bound(model)}" + (
-                f", coming back to what it was over {back} steps" if back else ""
+            return f"multiplies the {model.changes} by {model.factor:g}{_bound(model)}{_back(model)}"
+        case SetLr() as model:
+            return f"sets the learning rate to {model.lr:g}" + (
+                ", and keeps it there whatever the schedule says"
+                if model.hold
+                else f"; the schedule goes on{_back(model)}"
             )
+        case SetWeightDecay() as model:
+            return f"sets the weight decay to {model.weight_decay:g}"
         case RewarmLr() as model:
             return (
                 f"holds the learning rate under a ceiling that rises from {model.start_lr:g} to {model.base_lr:g} "
@@ -38,7 +51,7 @@ def farthest(actions: Iterable[PlannedAction]) -> Iterator[str]:
         model = action.model
         if not isinstance(model, ScaleLr | ScaleWeightDecay):
             continue
-        what = _SCALED[action.kind]
+        what = model.changes
         if model.factor < 1:
             known = f"it never scales the {what} below {model.min:g}"
             yield known if model.min else f"there is no floor under the {what}: the action has no 'min'"
@@ -55,6 +68,11 @@ def checkpoints_trusted(rule: Rule, good_after: int) -> str:
         f"A checkpoint is good once the run was healthy for {good_after} steps on end after it. "
         "Without one the restore is refused, and so are the actions after it."
     )
+
+
+def _back(model: ActionModel) -> str:
+    over = getattr(model, "recover_over", None)
+    return f", coming back to what it was over {over} steps" if over else ""
 
 
 def _bound(model: ScaleLr | ScaleWeightDecay) -> str:

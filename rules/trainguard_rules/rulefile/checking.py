@@ -5,7 +5,7 @@ from typing import Any, cast
 
 from pydantic import ValidationError
 
-from trainguard_rules.actions import ACTIONS
+from trainguard_rules.actions import ACTIONS, REVERTIBLE
 from trainguard_rules.expr import Node, Scope, parse
 from trainguard_rules.expr.functions import FUNCTIONS
 from trainguard_rules.expr.nodes import compared_bare, signals_of
@@ -20,7 +20,6 @@ from trainguard_wire.signals import SIGNALS
 
 _EXPRESSIONS: tuple[tuple[str, ...], ...] = (("expr",), ("unless",), ("resolve_expr",), ("verify", "expr"))
 _RESERVED = dict.fromkeys(FUNCTIONS, "a function") | dict.fromkeys(CLOCKS, "a clock")
-_INVERTIBLE = ("scale_lr", "scale_weight_decay")
 
 
 class RuleFile:
@@ -48,6 +47,7 @@ class RuleFile:
             for key in ("actions", "escalate"):
                 for i, action in enumerate(_list(rule.get(key))):
                     self._check_action((*path, key, i), action)
+                self._check_owners((*path, key))
             self._check_consequences(path, rule)
 
     @property
@@ -147,6 +147,15 @@ class RuleFile:
                 where, message = (*path, kind, *detail["loc"]), message_of(detail, ACTIONS[kind])
                 self.document.problem(where, f"{kind}: {message}", at_key=detail["type"] == "extra_forbidden")
 
+    def _check_owners(self, path: Path) -> None:
+        """A number that one action gives a value has no other owner in the same intervention."""
+        planned = [(at, action) for at, action in self._actions.items() if at[:-1] == path]
+        for at, (kind, model) in planned:
+            others = [other.kind for there, other in planned if there != at and other.model.changes == model.changes]
+            if model.sets and others:
+                message = f"{kind}: {others[0]} changes the {model.changes} as well, and it can have one value only"
+                self.document.problem((*at, kind), message, at_key=True)
+
     def _check_consequences(self, path: Path, rule: Mapping[str, Any]) -> None:
         """What a rule promises to do next must be something it can do."""
         otherwise = _at(rule, ("verify", "otherwise")) or "escalate"
@@ -162,8 +171,8 @@ class RuleFile:
             self.document.problem(verify, "there is nothing to verify: the rule has no actions", at_key=True)
         elif otherwise == "escalate" and not rule.get("escalate"):
             self.document.problem(verify, "otherwise: escalate, but the rule has no 'escalate'", at_key=True)
-        elif otherwise == "revert" and not set(kinds) & set(_INVERTIBLE):
-            message = f"otherwise: revert, but none of its actions can be reverted (only {', '.join(_INVERTIBLE)})"
+        elif otherwise == "revert" and not set(kinds) & set(REVERTIBLE):
+            message = f"otherwise: revert, but none of its actions can be reverted (only {', '.join(REVERTIBLE)})"
             self.document.problem(verify, message, at_key=True)
 
     # -- rules ---------------------------------------------------------------------------------------------

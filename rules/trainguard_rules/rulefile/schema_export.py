@@ -74,7 +74,7 @@ _KEYS = {
     "VerifyModel": {
         "expr": "What becomes true if the actions helped.",
         "within": "How long after they took effect.",
-        "otherwise": "What follows if it does not: escalate, or revert what was scaled.",
+        "otherwise": "What follows if it does not: escalate, or revert what was changed.",
     },
     "ExpectModel": {
         "expect": "The name of the expectation, as it appears in the journal and in metrics.",

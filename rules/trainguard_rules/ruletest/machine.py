@@ -25,10 +25,11 @@ class Done(NamedTuple):
 
 
 class Later(NamedTuple):
-    """What can only be seen in the next step: the value before, and how to see the one after."""
+    """What can only be seen in the next step: the value before, how to see the one after, and the factor."""
 
     before: float | None
     after: Callable[[], float | None]
+    factor: float | None = None
 
 
 @dataclass
@@ -79,10 +80,12 @@ class Machine:
                 return self._restore(params.get("before_step"))
             case "scale_lr":
                 return self._scale_lr(params)
+            case "set_lr":
+                return self._set_lr(params)
             case "rewarm_lr":
                 return self._rewarm_lr(params)
-            case "scale_weight_decay":
-                return self._scale_weight_decay(params)
+            case "scale_weight_decay" | "set_weight_decay":
+                return self._change_weight_decay(params)
             case "diagnose":
                 return Later(None, lambda: None)
             case "stop":
@@ -99,12 +102,24 @@ class Machine:
 
     def _scale_lr(self, params: Mapping[str, Any]) -> Later:
         before, now = self.learning_rate, self._scaled_rate(self.step)
-        factor, over = _scaled(now, params, "the learning rate") / now, params.get("recover_over")
+        factor = _scaled(now, params, "the learning rate") / now
+        self._multiply(factor, params.get("recover_over"))
+        return Later(before, lambda: self.learning_rate, factor)
+
+    def _set_lr(self, params: Mapping[str, Any]) -> Later:
+        """There is no schedule here, so a value that is held is one like another."""
+        before = self.learning_rate
+        self.scale, self._ceiling = 1.0, None
+        self._recoveries.clear()
+        self._multiply(params["lr"] / LEARNING_RATE, params.get("recover_over"))
+        factor = None if params.get("hold") else params["lr"] / before
+        return Later(before, lambda: self.learning_rate, factor)
+
+    def _multiply(self, factor: float, over: int | None) -> None:
         if over is None:
             self.scale *= factor
         else:
             self._recoveries.append(_Recovery(factor, over, self.step))
-        return Later(before, lambda: self.learning_rate)
 
     def _rewarm_lr(self, params: Mapping[str, Any]) -> Later:
         since = self.step if params["unit"] == "steps" else self.epoch
@@ -118,10 +133,12 @@ class Machine:
         self._ceiling = _Ceiling(params["start_lr"], params["base_lr"], params["over"], params["unit"], since)
         return Later(before, lambda: self.learning_rate)
 
-    def _scale_weight_decay(self, params: Mapping[str, Any]) -> Later:
-        before = self.weight_decay
-        self.weight_decay = _scaled(before, params, "weight decay")
-        return Later(before, lambda: self.weight_decay)
+    def _change_weight_decay(self, params: Mapping[str, Any]) -> Later:
+        before, wanted = self.weight_decay, params.get("weight_decay")
+        if wanted is None and not before:
+            raise Refused("weight decay was set to 0: no factor makes more of it, set_weight_decay does")
+        self.weight_decay = _scaled(before, params, "weight decay") if wanted is None else wanted
+        return Later(before, lambda: self.weight_decay, self.weight_decay / before if before else None)
 
 
 class _Recovery(NamedTuple):

@@ -75,7 +75,7 @@ class SimulatedTrainer:
     def _show(self) -> None:
         unseen, self._unseen = self._unseen, []
         for action, later in unseen:
-            self._ack(action, "applied", before=later.before, after=later.after())
+            self._ack(action, "applied", before=later.before, after=later.after(), factor=later.factor)
 
     def _sample(self) -> None:
         machine = self.machine
@@ -151,6 +151,7 @@ class SimulatedTrainer:
         *,
         before: float | None = None,
         after: float | None = None,
+        factor: float | None = None,
         checkpoint: int | None = None,
     ) -> None:
         self._feed(
@@ -161,6 +162,7 @@ class SimulatedTrainer:
                 status=status,
                 before=before,
                 after=after,
+                factor=factor,
                 checkpoint=checkpoint,
                 reason=reason,
             )

@@ -4,8 +4,8 @@ from trainguard.actuators.base import Actuator, Done, Params, Pending, Refused
 from trainguard.actuators.checkpointing import RestoreCheckpoint, SaveCheckpoint
 from trainguard.actuators.diagnose import Diagnose
 from trainguard.actuators.lifecycle import Stop
-from trainguard.actuators.lr import RewarmLr, ScaleLr
-from trainguard.actuators.weight_decay import ScaleWeightDecay
+from trainguard.actuators.lr import RewarmLr, ScaleLr, SetLr
+from trainguard.actuators.weight_decay import ScaleWeightDecay, SetWeightDecay
 from trainguard.checkpoints import Checkpointer
 from trainguard.learning_rate import LearningRate
 from trainguard.meter import Meter
@@ -23,6 +23,8 @@ __all__ = [
     "SaveCheckpoint",
     "ScaleLr",
     "ScaleWeightDecay",
+    "SetLr",
+    "SetWeightDecay",
     "Stop",
     "offered",
 ]
@@ -38,9 +40,9 @@ def offered(
     """Everything that can be asked of this run."""
     actuators: list[Actuator] = [Diagnose(meter), stop]
     if learning_rate.exists:
-        actuators += [ScaleLr(learning_rate), RewarmLr(learning_rate)]
+        actuators += [ScaleLr(learning_rate), SetLr(learning_rate), RewarmLr(learning_rate)]
     if weight_decay.exists:
-        actuators.append(ScaleWeightDecay(weight_decay))
+        actuators += [ScaleWeightDecay(weight_decay), SetWeightDecay(weight_decay)]
     if checkpointer is not None:
         actuators += [SaveCheckpoint(checkpointer), RestoreCheckpoint(checkpointer)]
     return actuators

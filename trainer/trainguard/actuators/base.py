@@ -20,10 +20,11 @@ class Refused(Exception):
 
 @dataclass(frozen=True, kw_only=True)
 class Done:
-    """What is acknowledged. ``new_generation``: the run was rolled back."""
+    """What is acknowledged. ``factor`` is what the action alone multiplied; ``new_generation``: it went back."""
 
     before: float | None = None
     after: float | None = None
+    factor: float | None = None
     checkpoint: int | None = None
     reason: str = ""
     new_generation: bool = False
@@ -82,6 +83,12 @@ class Params:
         if not _is_number(value) or not isfinite(value) or value != int(value) or value < at_least:
             raise Refused(f"{name} is {value!r}, wanted a whole number of at least {at_least}")
         return int(value)
+
+    def flag(self, name: str, *, default: bool) -> bool:
+        value = self._values.pop(name, default)
+        if not isinstance(value, bool):
+            raise Refused(f"{name} is {value!r}, wanted true or false")
+        return value
 
     def choice(self, name: str, *choices: str, default: str | None = None) -> str:
         value = self._values.pop(name, default)

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from trainguard.actuators.base import Params
+from trainguard.actuators.base import Params, Refused
 
 
 @dataclass(frozen=True)
@@ -27,5 +27,10 @@ class Scaling:
             return min(value, max(scaled, self.low))
         return scaled if self.high is None else max(value, min(scaled, self.high))
 
-    def describe_bound(self) -> str:
-        return f"min {self.low:g}" if self.factor < 1.0 else f"max {self.high}"
+    def within(self, value: float, what: str) -> float:
+        """The factor that takes ``value`` as far as the bounds let it. Raises `Refused` where that is nowhere."""
+        target = self.apply(value)
+        if target == value and self.factor != 1.0:
+            bound = f"min {self.low:g}" if self.factor < 1.0 else f"max {self.high}"
+            raise Refused(f"{what} is {value:g} and the action's bound is {bound}")
+        return self.factor if target == value * self.factor else target / value

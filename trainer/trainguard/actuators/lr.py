@@ -1,4 +1,4 @@
-"""Actions on the learning rate. Both are seen in the next step, and acknowledged with what it really used."""
+"""Actions on the learning rate. All are seen in the next step, and acknowledged with what it really used."""
 
 from collections.abc import Mapping
 from typing import cast
@@ -25,16 +25,45 @@ class ScaleLr:
         recover_over = params.whole_or_none("recover_over", at_least=1)
         scaling = Scaling.parse(params)
         rate = self._learning_rate
-        now = rate.base * rate.scale_at(at.step)
-        if now == 0.0 and scaling.low == 0.0:  # a warm-up that starts from zero: scale what comes
-            rate.multiply(scaling.factor, at.step, recover_over)
-            return _seen_next_step(rate)
-        target = scaling.apply(now)
-        if target == now and scaling.factor != 1.0:
-            raise Refused(f"the learning rate is {now:g} and the action's bound is {scaling.describe_bound()}")
-        bounded = target != now * scaling.factor
-        rate.multiply(target / now if bounded else scaling.factor, at.step, recover_over)
-        return _seen_next_step(rate)
+        now = rate.upcoming(at.step)
+        # A warm-up that starts from zero has nothing to bound yet: scale what comes.
+        factor = scaling.factor if now == 0.0 and scaling.low == 0.0 else scaling.within(now, "the learning rate")
+        rate.multiply(factor, at.step, recover_over)
+        return _seen_next_step(rate, factor)
+
+
+class SetLr:
+    """``set_lr {lr, hold=False, recover_over=None}``: the next step uses ``lr`` in the first group.
+
+    The other groups keep their ratio to it. The schedule goes on from there, under the factor that takes; with
+    ``hold`` it is not asked any more. What lay over the learning rate before is gone. With ``recover_over`` the
+    factor gives itself up, by equal ratios over so many steps.
+    """
+
+    kind = "set_lr"
+
+    def __init__(self, learning_rate: LearningRate) -> None:
+        self._learning_rate = learning_rate
+
+    def act(self, params: Params, at: Progress) -> Pending:
+        lr, hold = params.number("lr", above=0.0), params.flag("hold", default=False)
+        recover_over = params.whole_or_none("recover_over", at_least=1)
+        params.end()
+        if hold and recover_over:
+            raise Refused("recover_over with hold: a value that is held does not come back")
+        rate, before, scale_before = self._learning_rate, self._learning_rate.latest, self._learning_rate.seen_scale
+        if hold:
+            rate.hold(lr)
+        else:
+            rate.set(lr, at.step, recover_over)
+
+        def settle(_: Mapping[str, float]) -> Done:
+            if not rate.latest:
+                raise Refused(f"the scheduler's own learning rate is 0: no factor makes {lr:g} of it")
+            factor = None if hold else float(rate.seen_scale) / float(scale_before)
+            return Done(before=before, after=rate.latest, factor=factor)
+
+        return Pending(settle)
 
 
 class RewarmLr:
@@ -62,10 +91,10 @@ class RewarmLr:
         return _seen_next_step(self._learning_rate)
 
 
-def _seen_next_step(rate: LearningRate) -> Pending:
+def _seen_next_step(rate: LearningRate, factor: float | None = None) -> Pending:
     before = rate.latest
 
     def settle(_: Mapping[str, float]) -> Done:
-        return Done(before=before, after=rate.latest)
+        return Done(before=before, after=rate.latest, factor=factor)
 
     return Pending(settle)

@@ -1,4 +1,6 @@
-"""The action on weight decay: "raise regularization"."""
+"""The actions on weight decay: "raise regularization". Seen in the next step, and acknowledged with what it used."""
+
+from collections.abc import Mapping
 
 from trainguard.actuators.base import Done, Params, Pending, Refused
 from trainguard.actuators.bounds import Scaling
@@ -9,8 +11,7 @@ from trainguard.weight_decay import WeightDecay
 class ScaleWeightDecay:
     """``scale_weight_decay {factor, min=0.0, max=None}``: multiply it in the groups that have some.
 
-    The bounds hold for each group. Acknowledged with the largest of all groups, before and in the next step.
-    AdamW decays by lr * weight_decay: a scaled learning rate scales its decay as well.
+    The bounds are for the largest of all groups; the others keep their ratio to it.
     """
 
     kind = "scale_weight_decay"
@@ -19,20 +20,38 @@ class ScaleWeightDecay:
         self._weight_decay = weight_decay
 
     def act(self, params: Params, at: Progress) -> Pending:
-        scaling = Scaling.parse(params)
-        now = self._weight_decay.positive()
+        scaling, decay = Scaling.parse(params), self._weight_decay
+        now = _largest(decay) * decay.scale
         if not now:
-            raise Refused("no param group has a weight decay above 0")
-        targets = {index: scaling.apply(value) for index, value in now.items()}
-        if targets == now and scaling.factor != 1.0:
-            raise Refused(f"weight decay is {max(now.values()):g} and the action's bound is {scaling.describe_bound()}")
-        before = self._weight_decay.largest
-        self._weight_decay.write(targets)
-        written = self._weight_decay.largest
-        return Pending(lambda _: self._settle(before, written))
+            raise Refused("weight decay was set to 0: no factor makes more of it, set_weight_decay does")
+        return _scale(decay, decay.scale * scaling.within(now, "weight decay"))
 
-    def _settle(self, before: float | None, written: float | None) -> Done:
-        seen = self._weight_decay.seen
-        if seen != written:
-            raise Refused(f"{written} was written, but the step saw {seen}: something else writes weight_decay")
-        return Done(before=before, after=seen)
+
+class SetWeightDecay:
+    """``set_weight_decay {weight_decay}``: the largest of all groups; the others keep their ratio to it."""
+
+    kind = "set_weight_decay"
+
+    def __init__(self, weight_decay: WeightDecay) -> None:
+        self._weight_decay = weight_decay
+
+    def act(self, params: Params, at: Progress) -> Pending:
+        wanted, decay = params.number("weight_decay"), self._weight_decay
+        params.end()
+        return _scale(decay, wanted / _largest(decay))
+
+
+def _largest(decay: WeightDecay) -> float:
+    if largest := decay.largest:
+        return largest
+    raise Refused("no param group has a weight decay above 0")
+
+
+def _scale(decay: WeightDecay, scale: float) -> Pending:
+    before, factor = decay.latest, scale / decay.scale if decay.scale else None
+    decay.scale = scale
+
+    def settle(_: Mapping[str, float]) -> Done:
+        return Done(before=before, after=decay.latest, factor=factor)
+
+    return Pending(settle)
