@@ -1,0 +1,73 @@
+"""Run the rescue benchmark, or a part of it, and show what came of it.
+
+    python -m benchmarks.rescue --quick
+    python -m benchmarks.rescue --json build/rescue.json --picture docs/images/rescue.png --write docs/rescue.md
+"""
+
+from pathlib import Path
+
+import click
+from rich.progress import MofNCompleteColumn, Progress, TimeRemainingColumn
+
+from benchmarks.rescue import matrix, report
+from benchmarks.rescue.catalogue import all_faults, all_guards, all_workloads
+
+TUNED_SEEDS, OTHER_SEEDS, QUICK_SEEDS = range(5), range(5, 10), range(5, 6)
+QUICK_WORKLOADS = ("digits_mlp", "digits_autoencoder", "spurious_digits")
+
+
+def _subset(known: dict[str, object]) -> object:
+    def check(_: click.Context, option: click.Parameter, chosen: tuple[str, ...]) -> tuple[str, ...]:
+        for name in chosen:
+            if name not in known:
+                raise click.BadParameter(f"{name!r}, wanted of {', '.join(known)}")
+        return chosen or tuple(known)
+
+    return check
+
+
+@click.command(help=__doc__)
+@click.option("--quick", is_flag=True, help="Three workloads, one seed: some minutes on two cores.")
+@click.option("--workload", "workloads", multiple=True, callback=_subset({**all_workloads()}), help="Only these.")
+@click.option("--fault", "faults", multiple=True, callback=_subset({**all_faults()}), help="Only these.")
+@click.option("--guard", "guards", multiple=True, callback=_subset({**all_guards()}), help="Only these.")
+@click.option("--seeds", type=int, default=5, show_default=True, help="How many seeds for each cell.")
+@click.option("--workers", type=int, default=2, show_default=True, help="How many processes.")
+@click.option("--results", type=click.Path(path_type=Path), default=Path("build/rescue.jsonl"), show_default=True,
+              help="Where single results are kept; what is there is not run again.")
+@click.option("--json", "json_file", type=click.Path(path_type=Path), help="Write the scores there.")
+@click.option("--picture", type=click.Path(path_type=Path), help="Draw the scores there.")
+@click.option("--write", "page", type=click.Path(path_type=Path), help="Write the tables into this page.")
+def main(
+    quick: bool,
+    workloads: tuple[str, ...],
+    faults: tuple[str, ...],
+    guards: tuple[str, ...],
+    seeds: int,
+    workers: int,
+    results: Path,
+    json_file: Path | None,
+    picture: Path | None,
+    page: Path | None,
+) -> None:
+    results.parent.mkdir(parents=True, exist_ok=True)
+    wanted: list[matrix.Cell] = []
+    for name in workloads:
+        if quick and name not in QUICK_WORKLOADS:
+            continue
+        chosen = QUICK_SEEDS if quick else TUNED_SEEDS if all_workloads()[name].tuned else OTHER_SEEDS
+        wanted += matrix.cells([name], faults, guards, chosen[: 1 if quick else seeds])
+    with Progress(*Progress.get_default_columns()[:2], MofNCompleteColumn(), TimeRemainingColumn()) as bar:
+        courses = list(bar.track(matrix.run_all(wanted, results, workers), len(set(wanted)), description="cells"))
+    summary = report.summarize(courses)
+    print(report.as_text(summary))
+    if json_file:
+        json_file.write_text(report.as_json(summary))
+    if picture:
+        report.draw(summary, picture)
+    if page:
+        report.write_into(page, summary)
+
+
+if __name__ == "__main__":
+    main()

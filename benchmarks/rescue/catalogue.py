@@ -1,0 +1,36 @@
+"""What there is: every workload, fault and guard, found in the files of their folders."""
+
+import importlib
+import pkgutil
+from collections.abc import Iterator
+from types import ModuleType
+
+from benchmarks.rescue import faults, guards, workloads
+from benchmarks.rescue.training import Fault, GuardKind, Workload
+
+
+def all_workloads() -> dict[str, Workload]:
+    return _by_name(module.WORKLOAD for module in _modules(workloads))
+
+
+def all_faults() -> dict[str, type[Fault]]:
+    found = (
+        value
+        for module in _modules(faults)
+        for value in vars(module).values()
+        if isinstance(value, type) and issubclass(value, Fault) and value.__module__ == module.__name__
+    )
+    return _by_name(found)
+
+
+def all_guards() -> dict[str, GuardKind]:
+    return _by_name(guard for module in _modules(guards) for guard in module.GUARDS)
+
+
+def _modules(package: ModuleType) -> Iterator[ModuleType]:
+    for found in pkgutil.iter_modules(package.__path__):
+        yield importlib.import_module(f"{package.__name__}.{found.name}")
+
+
+def _by_name[T: (Workload, type[Fault], GuardKind)](found: Iterator[T]) -> dict[str, T]:
+    return {each.name: each for each in found}

@@ -1,0 +1,1 @@
+"""The faults: each file here has one `Fault` class or several, each with a ``name``."""
