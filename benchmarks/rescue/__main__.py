@@ -1,7 +1,7 @@
 """Run the rescue benchmark, or a part of it, and show what came of it.
 
-    python -m benchmarks.rescue --quick
-    python -m benchmarks.rescue --json build/rescue.json --picture docs/images/rescue.png --write docs/rescue.md
+python -m benchmarks.rescue --quick
+python -m benchmarks.rescue --json build/rescue.json --picture docs/images/rescue.png --write docs/rescue.md
 """
 
 from pathlib import Path
@@ -33,8 +33,13 @@ def _subset(known: dict[str, object]) -> object:
 @click.option("--guard", "guards", multiple=True, callback=_subset({**all_guards()}), help="Only these.")
 @click.option("--seeds", type=int, default=5, show_default=True, help="How many seeds for each cell.")
 @click.option("--workers", type=int, default=2, show_default=True, help="How many processes.")
-@click.option("--results", type=click.Path(path_type=Path), default=Path("build/rescue.jsonl"), show_default=True,
-              help="Where single results are kept; what is there is not run again.")
+@click.option(
+    "--results",
+    type=click.Path(path_type=Path),
+    default=Path("build/rescue.jsonl"),
+    show_default=True,
+    help="Where single results are kept; what is there is not run again.",
+)
 @click.option("--json", "json_file", type=click.Path(path_type=Path), help="Write the scores there.")
 @click.option("--picture", type=click.Path(path_type=Path), help="Draw the scores there.")
 @click.option("--write", "page", type=click.Path(path_type=Path), help="Write the tables into this page.")

@@ -2,11 +2,14 @@
 
 import importlib
 import pkgutil
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from types import ModuleType
+from typing import TypeVar
 
 from benchmarks.rescue import faults, guards, workloads
 from benchmarks.rescue.training import Fault, GuardKind, Workload
+
+Named = TypeVar("Named", Workload, type[Fault], GuardKind)
 
 
 def all_workloads() -> dict[str, Workload]:
@@ -32,5 +35,5 @@ def _modules(package: ModuleType) -> Iterator[ModuleType]:
         yield importlib.import_module(f"{package.__name__}.{found.name}")
 
 
-def _by_name[T: (Workload, type[Fault], GuardKind)](found: Iterator[T]) -> dict[str, T]:
+def _by_name(found: Iterable[Named]) -> dict[str, Named]:
     return {each.name: each for each in found}

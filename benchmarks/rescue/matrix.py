@@ -62,7 +62,8 @@ def run_cell(cell: Cell) -> Course:
     place = EARLIEST + (LATEST - EARLIEST) * float(torch.rand((), generator=generator))
     fault = all_faults()[cell.fault](training, round(place * training.steps), generator)
     with tempfile.TemporaryDirectory(prefix="rescue-") as folder:
-        with all_guards()[cell.guard].watch(training, Path(folder)) as watch:
+        watching = all_guards()[cell.guard].watch(training, Path(folder))
+        with watching as watch:
             stopped_at = run(training, fault, watch)
             final = validated(training)
     return Course(

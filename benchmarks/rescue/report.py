@@ -63,7 +63,9 @@ def write_into(page: Path, halves: Iterable[Half]) -> None:
     text = page.read_text()
     before, _, rest = text.partition(BEGIN)
     _, _, after = rest.partition(END)
-    tables = "\n\n".join(f"### Workloads {half.name}: {', '.join(half.workloads)}\n\n{_markdown(half)}" for half in halves)
+    tables = "\n\n".join(
+        f"### Workloads {half.name}: {', '.join(half.workloads)}\n\n{_markdown(half)}" for half in halves
+    )
     page.write_text(f"{before}{BEGIN}\n\n{tables}\n\n{END}{after}")
 
 
@@ -98,11 +100,11 @@ def _cells(each: Score) -> tuple[str, ...]:
     return (
         name,
         f"{each.rescued.hits} of {each.rescued.of}",
-        f"{100 * low:.0f}–{100 * high:.0f} %",
+        f"{100 * low:.0f} to {100 * high:.0f} %",
         f"{each.unharmed.hits} of {each.unharmed.of}",
         f"{each.disturbed.hits} of {each.disturbed.of}",
         str(each.false_alarms),
-        "–" if each.delay is None else f"{each.delay:.0f}",
+        "-" if each.delay is None else f"{each.delay:.0f}",
         f"{each.wasted:.0f}",
         f"{each.loss_ratio:.2f}",
     )

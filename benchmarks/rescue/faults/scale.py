@@ -18,7 +18,9 @@ class ExplodingActivations(Fault):
 
     def before(self, step: int) -> None:
         if step == self.at:
-            layer = next(m for m in self.training.model.modules() if isinstance(m, nn.Linear | nn.Conv2d | nn.Embedding))
+            layer = next(
+                m for m in self.training.model.modules() if isinstance(m, nn.Linear | nn.Conv2d | nn.Embedding)
+            )
             self.hook = layer.register_forward_hook(_enlarge)
         elif step == self.at + EXPLODED:
             self.hook.remove()

@@ -56,7 +56,9 @@ def _weights(model: nn.Module) -> list[Tensor]:
 
 def _first_bias(model: nn.Module) -> Tensor:
     """Of the first layer that a ReLU comes after."""
-    layers = [module for module in model.modules() if isinstance(module, nn.Linear | nn.Conv2d | nn.BatchNorm2d | nn.ReLU)]
+    layers = [
+        module for module in model.modules() if isinstance(module, nn.Linear | nn.Conv2d | nn.BatchNorm2d | nn.ReLU)
+    ]
     layers += [block.linear1 for block in model.modules() if isinstance(block, nn.TransformerEncoderLayer)]
     after = next((i for i, layer in enumerate(layers) if isinstance(layer, nn.ReLU)), len(layers))
     bias = layers[after - 1].bias

@@ -8,7 +8,7 @@ from torch import Tensor, nn
 from torch.optim.lr_scheduler import LambdaLR
 
 from benchmarks.rescue import data
-from benchmarks.rescue.training import Batch, Training
+from benchmarks.rescue.training import Training
 
 LENGTH, WIDTH = 32, 48
 
