@@ -115,7 +115,7 @@ def run(training: Training, fault: Fault, watch: Watch) -> int | None:
         loss = fault.loss(step, training.criterion(outputs, y))
         loss.backward()  # type: ignore[no-untyped-call]
         fault.gradients(step)
-        watch.step(step, loss, outputs, y)
+        watch.step(step, loss.detach(), outputs.detach(), y)
         training.scheduler.step()
         if watch.stopped:
             return step

@@ -12,9 +12,14 @@ class LrTimes30Once(Fault):
     name = "lr_x30_once"
 
     def before(self, step: int) -> None:
-        for group in self.training.optimizer.param_groups:
-            if step == self.at:
+        groups = self.training.optimizer.param_groups
+        if step == self.at:
+            self.right = [group["lr"] for group in groups]
+            for group in groups:
                 group["lr"] *= TOO_HIGH
+        elif step == self.at + 1:  # most schedulers have written a right rate by now
+            for group, right in zip(groups, self.right, strict=True):
+                group["lr"] = min(group["lr"], right)
 
 
 class LrTimes30(Fault):

@@ -1,4 +1,4 @@
-"""What most loops have: nothing, clipping, or a scheduler that waits for a plateau."""
+"""What most loops have: nothing, or clipping."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -6,11 +6,10 @@ from pathlib import Path
 
 import torch
 from torch import Tensor
-from torch.optim.lr_scheduler import ReduceLROnPlateau
 
 from benchmarks.rescue.training import Training, Watch
 
-MAX_NORM, STEPS_PER_EPOCH = 1.0, 20
+MAX_NORM = 1.0
 
 
 class Nothing:
@@ -39,41 +38,4 @@ class _ClippingWatch(Watch):
         super().step(step, loss, outputs, targets)
 
 
-class Plateau:
-    """torch's ReduceLROnPlateau with its defaults, on the mean training loss of each 20 steps.
-
-    Its factor is laid over the schedule, which would otherwise write over it.
-    """
-
-    name = "reduce_lr_on_plateau"
-    only_stops = False
-
-    @contextmanager
-    def watch(self, training: Training, folder: Path) -> Iterator[Watch]:
-        yield _PlateauWatch(training)
-
-
-class _PlateauWatch(Watch):
-    def __init__(self, training: Training) -> None:
-        super().__init__(training)
-        self._factor = torch.optim.SGD([torch.zeros(1)], lr=1.0)
-        self._plateau = ReduceLROnPlateau(self._factor)
-        self._losses: list[float] = []
-
-    def step(self, step: int, loss: Tensor, outputs: Tensor, targets: Tensor) -> None:
-        groups, factor = self.training.optimizer.param_groups, self._factor.param_groups[0]["lr"]
-        plain = [group["lr"] for group in groups]
-        for group in groups:
-            group["lr"] *= factor
-        super().step(step, loss, outputs, targets)
-        for group, lr in zip(groups, plain, strict=True):
-            group["lr"] = lr
-        self._losses.append(float(loss))
-        if len(self._losses) == STEPS_PER_EPOCH:
-            self._plateau.step(sum(self._losses) / STEPS_PER_EPOCH)
-            self._losses.clear()
-            if self._factor.param_groups[0]["lr"] < factor:
-                self.act(step)
-
-
-GUARDS = (Nothing(), Clipping(), Plateau())
+GUARDS = (Nothing(), Clipping())

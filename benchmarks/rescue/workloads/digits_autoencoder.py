@@ -10,7 +10,7 @@ from benchmarks.rescue.training import Batch, Training
 
 class DigitsAutoencoder:
     name = "digits_autoencoder"
-    tuned = False
+    tuned = True
 
     def make(self, seed: int) -> Training:
         torch.manual_seed(seed)
