@@ -1,11 +1,13 @@
 import logging
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
 
-from tests.trainer.support import Monitor
+from tests.trainer.support import Far, Monitor
+from trainguard.signals.norms import GradNorms, grad_norms
 
 
 @pytest.fixture(autouse=True)
@@ -33,3 +35,16 @@ def said(caplog: pytest.LogCaptureFixture) -> pytest.LogCaptureFixture:
     """What trainguard warned of."""
     caplog.set_level(logging.WARNING, logger="trainguard")
     return caplog
+
+
+@pytest.fixture
+def on_a_device(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The norm is on a device, and whoever waits for it fails, the first step apart."""
+    norms = []
+
+    def measure(grads: Any) -> GradNorms:
+        total = grad_norms(grads).total
+        norms.append(total)
+        return GradNorms(total if len(norms) <= 2 else total.as_subclass(Far), None)
+
+    monkeypatch.setattr("trainguard.update.grad_norms", measure)

@@ -143,3 +143,20 @@ def assert_same(left: Mapping[str, Tensor], right: Mapping[str, Tensor]) -> None
     assert left.keys() == right.keys()
     for name in left:
         torch.testing.assert_close(left[name], right[name], rtol=0, atol=0, equal_nan=True, msg=name)
+
+
+class Far(Tensor):
+    """A tensor in host memory that counts as being elsewhere."""
+
+    @property
+    def is_cpu(self) -> bool:  # type: ignore[override]
+        return False
+
+    @classmethod
+    def __torch_function__(cls, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        assert func not in (Tensor.item, Tensor.__float__, Tensor.__bool__, Tensor.tolist), "a host sync"
+        return super().__torch_function__(func, types, args, kwargs)
+
+
+def far(value: float, **options: Any) -> Tensor:
+    return torch.tensor(value, **options).as_subclass(Far)

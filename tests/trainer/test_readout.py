@@ -12,25 +12,12 @@ import pytest
 import torch
 from torch import Tensor
 
-from tests.trainer.support import Monitor, Run, assert_same
+from tests.trainer.support import Far, Monitor, Run, assert_same, far
 from trainguard import Guard
 from trainguard.faults import Faults
 from trainguard.progress import Moment
 from trainguard.readout import Copy, Reading, Readout
 from trainguard_wire import Sample
-
-
-class Far(Tensor):
-    """A tensor in host memory that counts as being elsewhere."""
-
-    @property
-    def is_cpu(self) -> bool:  # type: ignore[override]
-        return False
-
-    @classmethod
-    def __torch_function__(cls, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
-        assert func not in (Tensor.item, Tensor.__float__, Tensor.__bool__, Tensor.tolist), "a host sync"
-        return super().__torch_function__(func, types, args, kwargs)
 
 
 class Slow(Copy):
@@ -63,10 +50,6 @@ def under_way(monkeypatch: pytest.MonkeyPatch) -> list[Slow]:
     copies: list[Slow] = []
     monkeypatch.setattr("trainguard.wiring.Readout", lambda faults, exact: slow_readout(copies, exact=exact))
     return copies
-
-
-def far(value: float, **options: Any) -> Tensor:
-    return torch.tensor(value, **options).as_subclass(Far)
 
 
 def moment(step: int) -> Moment:

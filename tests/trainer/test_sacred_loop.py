@@ -100,6 +100,21 @@ def test_clip_of_mixed_types_and_of_nothing(run_dir: Path) -> None:
     guard.close()
 
 
+@pytest.mark.parametrize("max_norm", [0.01, 1e9])
+def test_clip_of_sparse_gradients(max_norm: float, run_dir: Path) -> None:
+    """torch refuses to clip them; they are scaled like the dense ones beside them."""
+    model = torch.nn.Sequential(torch.nn.Embedding(10, 4, sparse=True), torch.nn.Linear(4, 2))
+    optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
+    with Guard(model, optimizer, run_dir=run_dir, checkpoint_every=None) as guard:
+        model(torch.tensor([1, 2, 2])).square().sum().backward()
+        dense = [parameter.grad.to_dense().clone() for parameter in model.parameters()]
+        norm = guard.clip_(max_norm)
+    expected = torch.cat([grad.flatten() for grad in dense]).norm()
+    torch.testing.assert_close(norm, expected)
+    for parameter, grad in zip(model.parameters(), dense, strict=True):
+        torch.testing.assert_close(parameter.grad.to_dense(), grad * min(1.0, max_norm / (expected + 1e-6)))
+
+
 def test_the_users_own_exception_comes_out_untouched_and_the_lr_is_put_back(run_dir: Path) -> None:
     """An optimizer that raises is the user's affair; the group's lr is the scheduler's again."""
 

@@ -19,8 +19,6 @@ from trainguard.actuators import Stop
 from trainguard.faults import describe
 from trainguard.settings import MonitorKind
 from trainguard.signals.base import StepView
-from trainguard.signals.gradients import clip_grads_
-from trainguard.signals.norms import GradNorms
 from trainguard.stepper import Stepper
 from trainguard.wiring import Instruments, Seat
 from trainguard_wire import RunDirectory
@@ -119,8 +117,8 @@ class Guard:
         self._faults, self._progress = parts.faults, parts.progress
         self._emitter, self._meter = parts.emitter, parts.meter
         self._learning_rate, self._weight_decay = parts.learning_rate, parts.weight_decay
-        self._model = model
-        self._norms: GradNorms | None = None
+        self._update = parts.update
+        self.gate = parts.gate
 
         seat = Seat.take(RunDirectory(settings.run_path), parts)
         checkpointer = parts.checkpointer(settings, seat.directory, self.state_dict) if seat.session else None
@@ -163,8 +161,7 @@ class Guard:
         Returns their L2 norm before clipping, a 0-d tensor, which `step` reuses. A NaN or infinite norm makes the
         gradients non-finite, as it does in torch. Raises what torch raises.
         """
-        self._norms = clip_grads_(self._model.parameters(), max_norm)
-        return self._norms.total
+        return self._update.clip_(max_norm)
 
     def step(
         self,
@@ -179,9 +176,10 @@ class Guard:
 
         Several optimizers step one after the other; with a ``scaler``, it steps them and is updated.
         """
-        self.before_step(loss, logits=logits, targets=targets, groups=groups, epoch=epoch)
+        view = StepView(loss, logits, targets, groups, step=self._progress.step + 1)
+        self._stepper.before(view, epoch)
         self._stepper.optimize()
-        self.after_step()
+        self._stepper.after()
 
     def before_step(
         self,
@@ -202,10 +200,9 @@ class Guard:
                 sample is bias-conflicting.
             epoch: the current epoch, counted from 0.
         """
-        if not self._stepper.closed:
-            view = StepView(loss, logits, targets, groups, norms=self._norms, step=self._progress.step + 1)
-            self._norms = None
-            self._stepper.before(view, epoch)
+        view = StepView(loss, logits, targets, groups, step=self._progress.step + 1)
+        self._stepper.before(view, epoch)
+        self._update.leave_to_others()
 
     def after_step(self) -> None:
         """Right after ``optimizer.step()``, before the scheduler: report the step, and act on what was asked."""
@@ -229,6 +226,7 @@ class Guard:
             "step": self._progress.step,
             "lr": self._learning_rate.state_dict(),
             "weight_decay": self._weight_decay.state_dict(),
+            "gate": self.gate.state_dict(),
         }
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
@@ -237,6 +235,7 @@ class Guard:
             step = operator.index(state["step"])
             self._learning_rate.load_state_dict(state["lr"])
             self._weight_decay.load_state_dict(state["weight_decay"])
+            self.gate.load_state_dict(state.get("gate", {}))
         except (KeyError, TypeError, AttributeError, ValueError) as error:
             raise ValueError(f"not the state of a guard: {describe(error)}") from error
         self._stepper.resume(step)

@@ -2,8 +2,8 @@
 
 ::
 
-    before    put the overlays on; measure loss, gradients, predictions
-    optimize  the optimizers move the parameters
+    before    put the overlays on; let the gate judge; measure loss, gradients, predictions
+    optimize  the optimizers move the parameters, unless the update is dropped
     after     overlays off; acknowledge what this step showed; emit its sample; save a checkpoint if due;
               read control and act; install the hooks of the next step; heartbeat if due
 """
@@ -31,10 +31,9 @@ class Stepper:
     def __init__(
         self, settings: Settings, parts: Instruments, checkpointer: Checkpointer | None, inbox: Inbox, seat: Seat
     ) -> None:
-        self._optimizers, self._scaler = settings.optimizers, settings.scaler
         self._clock, self._faults, self._progress = parts.clock, parts.faults, parts.progress
         self._meter, self._readout, self._emitter, self._inbox = parts.meter, parts.readout, parts.emitter, inbox
-        self._learning_rate, self._weight_decay = parts.learning_rate, parts.weight_decay
+        self._learning_rate, self._weight_decay, self._update = parts.learning_rate, parts.weight_decay, parts.update
         self._checkpointer, self._seat = checkpointer, seat
         self._heartbeat_seconds = settings.heartbeat_seconds
         self._last_heartbeat = self._clock.ticks()
@@ -60,6 +59,8 @@ class Stepper:
 
     def before(self, view: StepView, epoch: int | None) -> None:
         """Between the backward pass and the optimizers' step."""
+        if self.closed:
+            return
         self._view = view
         self._progress.epoch = self._whole_epoch(epoch)
         self.begin()
@@ -67,25 +68,23 @@ class Stepper:
             self._learning_rate.put_on(self._progress.step, self._progress.epoch)
         with self._faults.around("weight_decay"):
             self._weight_decay.put_on()
+        self._update.prepare(view)
         with self._faults.around("step"):
             self._meter.begin(view)
 
     def optimize(self) -> None:
         """The optimizers' own step; their exceptions come out."""
         try:
-            for optimizer in self._optimizers:
-                if self._scaler is None:
-                    optimizer.step()
-                else:
-                    self._scaler.step(optimizer)
-            if self._scaler is not None:
-                self._scaler.update()
+            self._update.make()
         except BaseException:
+            self._update.settle()
             self._take_off()
             raise
 
     def after(self) -> None:
         """Right after the optimizers' step: report it, and act on what was asked."""
+        with self._faults.around("gate"):
+            self._update.settle()
         with self._faults.around("lr"):
             self._take_off()
         view, self._view = self._view, None
@@ -127,6 +126,7 @@ class Stepper:
             return
         self.closed = True
         with self._faults.around("close"):
+            self._update.settle()
             self._take_off()
             self._meter.disarm()
             self._publish(self._readout.flush())

@@ -12,6 +12,7 @@ from trainguard.checkpoints.training_state import TrainingState
 from trainguard.clock import Clock
 from trainguard.emitter import Emitter
 from trainguard.faults import Faults
+from trainguard.gate import Gate
 from trainguard.inbox import ControlSource, Inbox
 from trainguard.learning_rate import LearningRate
 from trainguard.lockstep import Lockstep
@@ -21,6 +22,7 @@ from trainguard.ranks import num_ranks, rank
 from trainguard.readout import Readout
 from trainguard.session import Session
 from trainguard.settings import Settings
+from trainguard.update import Update
 from trainguard.weight_decay import WeightDecay
 from trainguard_wire import RunDirectory, RunInfo, __version__
 
@@ -35,7 +37,9 @@ class Instruments:
         self.clock, self.faults, self.progress = Clock(), Faults(), Progress()
         self.emitter = Emitter(self.progress, self.clock, self.faults)
         self.learning_rate, self.weight_decay = LearningRate(settings.optimizers), WeightDecay(settings.optimizers)
-        sensors = signals.offered(settings, self.learning_rate, self.weight_decay, self.faults)
+        self.gate = Gate()
+        self.update = Update(settings, self.gate, self.faults)
+        sensors = signals.offered(settings, self.learning_rate, self.weight_decay, self.gate, self.faults)
         cadences = arguments.check_cadences(
             settings.every, tuple(name for sensor in sensors for name in sensor.signals)
         )

@@ -47,6 +47,7 @@ SIGNALS: dict[str, SignalSpec] = {
     "rms_ratio": SignalSpec("1", "root mean square of gradient over its running second moment; above 2 is a mismatch"),
     "param_norm": SignalSpec("1", "L2 norm of all parameters together"),
     "bias_conflict_loss_share": SignalSpec("ratio", "share of the loss that comes from bias-conflicting samples"),
+    "gated": SignalSpec("1", "updates that the gate dropped since it was last measured"),
     "nonfinite": SignalSpec("1", "elements of the gradients that are NaN or infinite"),
     "throughput": SignalSpec("samples/second", "training samples per second of the step"),
     "memory_bytes": SignalSpec("bytes", "peak memory of the accelerator, or of the process where there is none"),

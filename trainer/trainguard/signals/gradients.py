@@ -1,18 +1,12 @@
-"""Signals of the gradients, and clipping, which needs the same norm.
+"""Signals of the gradients."""
 
-`clip_grads_` leaves the gradients bit for bit as ``torch.nn.utils.clip_grad_norm_`` does. On the CPU it looks at
-the norm first and does not multiply by 1: that multiplication is most of what clipping a small model costs.
-"""
-
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from collections.abc import Set as AbstractSet
 
-import torch
-from torch import Tensor
 from torch.nn import Module
 
 from trainguard.signals.base import Sensor, StepView, Value, every
-from trainguard.signals.norms import GradNorms, alike, grad_norms, grads_of
+from trainguard.signals.norms import grad_norms, grads_of
 
 
 class Gradients(Sensor):
@@ -33,17 +27,3 @@ class Gradients(Sensor):
             return {"grad_norm": view.norms.total}
         grads = grads_of(self._model.parameters())
         return {"grad_norm": grad_norms(grads).total if grads else None}
-
-
-def clip_grads_(parameters: Iterable[Tensor], max_norm: float) -> GradNorms:
-    """Clip in place like ``torch.nn.utils.clip_grad_norm_``; returns the norms before clipping."""
-    parameters = list(parameters)
-    grads = grads_of(parameters)
-    if not grads or grads[0].device.type != "cpu" or grads[0].dtype.itemsize < 4 or not alike(grads):
-        return GradNorms(torch.nn.utils.clip_grad_norm_(parameters, max_norm), None)
-    with torch.no_grad():
-        norms = grad_norms(grads)
-        coefficient = max_norm / (norms.total + 1e-6)
-        if not coefficient >= 1.0:  # a NaN goes on into the gradients, as it does in torch
-            torch._foreach_mul_(grads, coefficient)
-    return norms
