@@ -42,7 +42,8 @@ class Guard:
     Args:
         optimizer: one, or several that step together.
         scheduler: one or several; their state goes into the checkpoints. They are never stepped or changed.
-        scaler: a ``torch.amp.GradScaler``; `step` then steps through it and updates it.
+        scaler: a ``torch.amp.GradScaler``; `step` then steps through it and updates it, and gradients are unscaled
+            before anybody looks at them, unless the loop has called ``unscale_``.
         run_dir: where telemetry, control and checkpoints lie; ``$TRAINGUARD_RUNS/<script>-<time>-<pid>`` by
             default, ``runs/...`` where that is not set.
         checkpoint_every: steps between two checkpoints; None keeps none, and offers no restore.
@@ -65,6 +66,8 @@ class Guard:
     Raises TypeError and ValueError for wrong arguments. A run directory that cannot be used, or that another
     trainer holds, raises nothing: training goes on unwatched, which is said once on the logger ``trainguard``.
     In a run of several ranks, rank 0 reports and nothing is acted upon: one rank alone must not.
+
+    ``gate`` drops bad updates in the step that would make them, once it is configured; see `Gate`.
 
     Not for two threads.
     """
