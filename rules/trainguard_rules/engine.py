@@ -50,6 +50,7 @@ class Engine:
         self._active: set[Watch] = set()
         self._sampled: Sample | None = None
         self._waiting = False
+        self._quiet = True
         self._output = Output([], [])
 
     def feed(self, record: Telemetry | Approval) -> Output:
@@ -78,7 +79,12 @@ class Engine:
             case Goodbye():
                 self._goodbye(record, output)
         self.records += not isinstance(record, Approval)
+        self._look_around()
+
+    def _look_around(self) -> None:
+        """What the next sample has to expect."""
         self._waiting = self._decisions.waiting
+        self._quiet = all(watch.quiet for watch in self._watches)
 
     @property
     def busy(self) -> bool:
@@ -128,7 +134,7 @@ class Engine:
         plan.runs += 1
         loud: list[Watch] = []
         epoch = NAN if sample.epoch is None else sample.epoch
-        plan.run(last, sample.step, epoch, sample.time, loud)
+        (plan.run_quiet if self._quiet else plan.run)(last, sample.step, epoch, sample.time, loud)
         if loud:
             self._attend(loud, plan, epoch, output)
         if self._vigils:
@@ -151,7 +157,7 @@ class Engine:
 
     def _expire(self, sample: Sample, output: Output) -> None:
         self._decisions.expire(sample, self._scene(output))
-        self._waiting = self._decisions.waiting
+        self._look_around()
 
     def _keep_vigil(self, sample: Sample, output: Output) -> None:
         for vigil in self._vigils:
@@ -185,7 +191,7 @@ class Engine:
             plan.feed(watch, self.last, now.step, epoch, now.time, frozen=frozen)
             if watch.called and not watch.heard:
                 watch.release()  # a level is not accepted as normal before the trainer has heard of it
-        self._waiting = self._decisions.waiting
+        self._look_around()
 
     def _advance(self, watch: Watch, now: Moment, output: Output) -> bool:
         """Move a rule's state; true if it fires on this sample and has actions."""

@@ -8,6 +8,7 @@ and unknown it is, so that is asked first.
 """
 
 from collections.abc import Callable, Iterable
+from functools import cached_property
 from typing import Any
 
 from trainguard_rules.expr.compile import Learn, Values, make_function
@@ -21,9 +22,10 @@ Run = Callable[[Values, int, float, float, list[Watch]], None]
 class Plan:
     """What to do with a sample of these ``fresh`` signals, once all of ``known`` have been seen.
 
-    ``is_complete`` says that there is no other signal to remember the last value of. ``run`` appends the watches
-    that are not quiet to the list it is given. ``judged`` are the rules whose own expression is to be evaluated;
-    the others only learn, for the sake of their other expressions.
+    ``is_complete`` says that there is no other signal to remember the last value of. `run` appends the watches
+    that are not quiet to the list it is given; ``run_quiet`` may be called where all are quiet as yet, and need not
+    ask. ``judged`` are the rules whose own expression is to be evaluated; the others only learn, for the sake of
+    their other expressions.
     """
 
     def __init__(
@@ -35,10 +37,16 @@ class Plan:
         fresh = frozenset(signals)
         self.is_complete = known <= fresh
         self._fresh, self._known = fresh, known
-        concerned = [w for w in watches if w.when.needed <= known and (w.signals & fresh or w.wants_every_sample)]
+        self._concerned = concerned = [
+            w for w in watches if w.when.needed <= known and (w.signals & fresh or w.wants_every_sample)
+        ]
         self.judged = {w for w in concerned if w.when.signals & fresh or w.when.wants_every_sample}
         self._learners: dict[tuple[Watch, bool], Learn] = {}
-        self.run = self._compile(concerned)
+        self.run_quiet = self._compile(ask=False)
+
+    @cached_property
+    def run(self) -> Run:
+        return self._compile(ask=True)
 
     def feed(self, watch: Watch, values: Values, step: int, epoch: float, time: float, *, frozen: bool) -> None:
         """Feed a sample to the statistics of one rule."""
@@ -62,26 +70,27 @@ class Plan:
             names.update(program.names)
         return body, names
 
-    def _compile(self, watches: list[Watch]) -> Run:
+    def _compile(self, *, ask: bool) -> Run:
+        """``ask`` each watch whether it is quiet, and do not feed those that are not."""
         body: list[str] = []
         names: dict[str, Any] = {"unmet": _unmet}
         signals: set[str] = set()
-        for watch in watches:
+        for watch in self._concerned:
             body += [line for program in watch.programs for line in program.noting(self._fresh)]
         finite = self._fresh if self._finite else frozenset[str]()
-        for watch in watches:
+        for watch in self._concerned:
             me = f"r{watch.index}"
             learning, used = self._learning(watch, frozen=False, on_trial=False)
             names.update(used, **{me: watch})
             signals |= watch.signals & self._known
+            quiet = [f"{me}.quiet"] if ask else []
             if watch in self.judged:
-                no = watch.when.certain(False, finite)
-                body.append(f"if {me}.quiet and ({no} or unmet({me}, {watch.when.condition})):")
-            else:
-                body.append(f"if {me}.quiet:")
+                quiet.append(f"({watch.when.certain(False, finite)} or unmet({me}, {watch.when.condition}))")
+            body.append(f"if {' and '.join(quiet) or 'True'}:")
             body += [f" {line}" for line in learning or ["pass"]]
             body.append(f"else: loud.append({me})")
-        run: Run = make_function([*body, "return"], signals, names, ", loud")
+        order = self.signals if self.is_complete else ()
+        run: Run = make_function([*body, "return"], signals, names, ", loud", order)
         return run
 
 

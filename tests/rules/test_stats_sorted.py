@@ -8,8 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from trainguard_rules.stats import Mad, Median, Quantile, ranks, sorted_window
-from trainguard_rules.stats.ranks import RankStatistic
+from trainguard_rules.stats import Mad, Median, Quantile, quantile, sorted_window
 from trainguard_rules.stats.sorted_window import SortedWindow
 
 LEVELS = st.one_of(st.floats(-1e6, 1e6), st.integers(0, 5).map(float), st.just(-0.0))
@@ -19,7 +18,7 @@ LEVELS = st.one_of(st.floats(-1e6, 1e6), st.integers(0, 5).map(float), st.just(-
 def small_parts(monkeypatch: pytest.MonkeyPatch) -> None:
     """So small that a short stream cuts, empties and deals the blocks, and leaves the core."""
     monkeypatch.setattr(sorted_window, "BLOCK", 8)
-    monkeypatch.setattr(ranks, "LEAST", 1)
+    monkeypatch.setattr(quantile, "LEAST", 1)
 
 
 def check(ordered: SortedWindow, tail: list[float]) -> None:
@@ -45,12 +44,12 @@ def test_blocks_stay_in_order_and_fingers_in_place(window, stream):
         check(mad.ordered, stream[: i + 1][-window:])
 
 
-def check_core(statistic: RankStatistic, tail: list[float]) -> None:
+def check_core(statistic: Quantile, tail: list[float]) -> None:
     """All samples between its bounds are in the core, in order, and the rank is counted right."""
     ordered = [*sorted(tail), math.inf]
     assert statistic._core == [x for x in ordered if statistic._low <= x <= statistic._high]
     below = sum(x < statistic._low for x in tail)
-    assert statistic._at == statistic.rank(len(tail)) - below
+    assert statistic._at == int(statistic.q * (len(tail) - 1)) - below
 
 
 @pytest.mark.parametrize("window", [1, 5, 8, 40])

@@ -5,7 +5,7 @@ sample. The code comes from `writer`, and can be had as text, so that the engine
 sample concerns into one function (`plans`).
 """
 
-from collections.abc import Callable, Collection, Iterable
+from collections.abc import Callable, Collection, Iterable, Sequence
 from typing import Any
 
 from trainguard_rules.durations import Moment
@@ -177,9 +177,21 @@ class Program:
         return make_function(body, signals, self.names)
 
 
-def make_function(body: Iterable[str], signals: Iterable[str], names: dict[str, Any], parameters: str = "") -> Any:
-    """Compile lines of our own making. ``signals`` become locals read from the values ``v``."""
-    head = [f"{signal_variable(name)} = v[{name!r}]" for name in sorted(signals)]
+def make_function(
+    body: Iterable[str],
+    signals: Collection[str],
+    names: dict[str, Any],
+    parameters: str = "",
+    order: Sequence[str] = (),
+) -> Any:
+    """Compile lines of our own making. ``signals`` become locals read from the values ``v``.
+
+    ``order`` promises that these are all the keys of ``v``, in their order, which makes reading most of them faster.
+    """
+    if 0 < len(order) < 2 * len(signals):
+        head = ["".join(f"{signal_variable(name) if name in signals else '_'}, " for name in order) + "= v.values()"]
+    else:
+        head = [f"{signal_variable(name)} = v[{name!r}]" for name in sorted(signals)]
     text = f"def program(v, {CLOCK}{parameters}):\n " + "\n ".join([*head, *body]) + "\n"
     namespace = {"_nan": float("nan"), **HELPERS, **names}
     exec(compile(text, "<rules>", "exec"), namespace)

@@ -1,13 +1,13 @@
 """The median of a sliding window."""
 
-from trainguard_rules.stats.ranks import RankStatistic
+from trainguard_rules.stats.quantile import Quantile
 
 
-class Median(RankStatistic):
+class Median(Quantile):
     """Median of the last ``window`` samples; of an even number, the mean of the two in the middle."""
 
-    def rank(self, n: int) -> int:
-        return (n - 1) >> 1
+    def __init__(self, window: int) -> None:
+        super().__init__(0.5, window)
 
-    def read(self, low: float, high: float) -> float:
-        return low if len(self.samples) & 1 else low / 2 + high / 2
+    def reset(self) -> None:
+        self.__init__(self.window)  # type: ignore[misc]
