@@ -347,6 +347,18 @@ def test_python_is_python(block):
     ast.parse(block.text)
 
 
+def test_the_quickstart_saves_itself_with_the_line_for_notebooks(tmp_path):
+    """The script with its `with` line replaced by the other one: no monitor process, and a loss that is a number."""
+    script, line = (next(b.text for b in blocks("python") if word in b.text) for word in ("import torch", "embedded"))
+    begin = next(text for text in script.splitlines(keepends=True) if text.startswith("with Guard("))
+    (tmp_path / "train.py").write_text(script.replace(begin, line.splitlines(keepends=True)[0]))
+    alone = {**os.environ, "OMP_NUM_THREADS": "1"}
+    command = [sys.executable, "train.py"]
+    done = subprocess.run(command, cwd=tmp_path, env=alone, capture_output=True, text=True, timeout=120, check=False)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert float(done.stdout.split()[-1]) < 0.2
+
+
 def test_the_quickstart_works(tmp_path):
     """Its script, run as the page says: one bad value, both actions, and a loss that is a number at the end."""
     script = next(block.text for block in blocks("python") if "import torch" in block.text)

@@ -1,8 +1,8 @@
 """The guard: the face of the trainer's side. What happens in a step, and in which order, is in `Stepper`.
 
-The loop is sacred. Nothing here raises into it, waits for the monitor, draws a random number or changes the
-arithmetic of a run that nobody acted upon: such a run has, bit for bit, the weights it would have without a
-guard. What fails in here is counted, said once and goes out with the heartbeats. Only wrong arguments raise.
+The loop is sacred. Nothing here raises into it, waits for the monitor (lockstep aside), draws a random number or
+changes the arithmetic of a run that nobody acted upon: such a run has, bit for bit, the weights it would have without
+a guard. What fails in here is counted, said once and goes out with the heartbeats. Only wrong arguments raise.
 """
 
 import operator

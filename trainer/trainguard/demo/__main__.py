@@ -41,6 +41,8 @@ def main() -> None:
                     scheduler=scheduler,
                     run_dir=options.run_dir,
                     checkpoint_every=CHECKPOINT_EVERY,
+                    monitor=options.monitor,
+                    lockstep=options.lockstep,
                 )
             )
         for epoch in range(options.epochs):
@@ -89,6 +91,8 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--epochs", type=int, default=40)
     parser.add_argument("--faults", action="store_true", help="inject the two faults")
     parser.add_argument("--run-dir", type=Path, help="guard the run, in this run directory")
+    parser.add_argument("--monitor", choices=("process", "embedded"), default="process", help="who judges it")
+    parser.add_argument("--lockstep", type=float, help="wait so many seconds for the verdict on each step")
     parser.add_argument("--result", type=Path, help="write what came of it here, as JSON")
     return parser.parse_args()
 
