@@ -27,6 +27,11 @@ class ActionModel(BaseModel):
         """The number that is changed, and changed back where the rule says ``otherwise: revert``; "" for none."""
         return ""
 
+    @property
+    def needs(self) -> tuple[str, ...]:
+        """What the trainer has to offer beside the action itself."""
+        return ()
+
     def params(self) -> dict[str, Any]:
         """The parameters as they travel, those left out not among them."""
         return self.model_dump(exclude_none=True)
@@ -114,6 +119,29 @@ class SetWeightDecay(ActionModel):
         return "weight decay"
 
 
+class _OnKnob(ActionModel):
+    name: Annotated[str, Field(pattern=r"^[A-Za-z_][A-Za-z0-9_]*$", max_length=100)]
+
+    @property
+    def changes(self) -> str:
+        return f"knob {self.name}"
+
+    @property
+    def needs(self) -> tuple[str, ...]:
+        return (self.changes,)
+
+
+class SetKnob(_OnKnob):
+    """Give a knob, a number that the training script registered with bounds, a value within them."""
+
+    sets: ClassVar[bool] = True
+    value: Annotated[float, Field(allow_inf_nan=False)]
+
+
+class ScaleKnob(_Bounded, _OnKnob):
+    """Multiply a knob, as far as ``min``, ``max`` and the bounds of its registration let it."""
+
+
 class RestoreCheckpoint(ActionModel):
     """Back to the newest good checkpoint older than the onset of the incident. The data stream goes on."""
 
@@ -146,6 +174,8 @@ ACTIONS: dict[str, type[ActionModel]] = {
     "rewarm_lr": RewarmLr,
     "scale_weight_decay": ScaleWeightDecay,
     "set_weight_decay": SetWeightDecay,
+    "set_knob": SetKnob,
+    "scale_knob": ScaleKnob,
     "restore_checkpoint": RestoreCheckpoint,
     "save_checkpoint": SaveCheckpoint,
     "stop": Stop,

@@ -251,7 +251,7 @@ class Engine:
     def _hello(self, hello: Hello, output: Output) -> None:
         """A new trainer process: it shares nothing with the one before but the directory and the rules."""
         self._decisions.lose(hello, "the trainer was restarted", output)
-        self._decisions.offered = frozenset(hello.actions)
+        self._decisions.offered = frozenset((*hello.actions, *(f"knob {name}" for name in hello.knobs)))
         self._decisions.restart()
         self.generation = hello.generation
         self.last = {}

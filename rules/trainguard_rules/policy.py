@@ -109,7 +109,7 @@ def unsupported(actions: Iterable[PlannedAction], offered: Collection[str] | Non
     """The objection that the trainer can't do it, if it can't."""
     if offered is None:
         return Answer("hold_unsupported", "no trainer has introduced itself yet")
-    missing = [action.kind for action in actions if action.kind not in offered]
+    missing = [need for action in actions for need in action.needs if need not in offered]
     return Answer("hold_unsupported", f"this trainer does not offer {', '.join(missing)}") if missing else None
 
 

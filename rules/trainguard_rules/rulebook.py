@@ -28,6 +28,11 @@ class PlannedAction(NamedTuple):
     kind: str
     model: ActionModel
 
+    @property
+    def needs(self) -> tuple[str, ...]:
+        """What the trainer has to offer."""
+        return (self.kind, *self.model.needs)
+
 
 def restores(actions: Sequence[PlannedAction]) -> bool:
     return any(action.kind == "restore_checkpoint" for action in actions)

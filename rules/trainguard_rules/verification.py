@@ -60,6 +60,8 @@ def inverse(action: Action, ack: Ack) -> Undoing | None:
             return Undoing("set_lr", {"lr": ack.before})
         case "set_weight_decay" if ack.before is not None:
             return Undoing("set_weight_decay", {"weight_decay": ack.before})
+        case "set_knob" | "scale_knob" if ack.before is not None:
+            return Undoing("set_knob", {"name": action.params["name"], "value": ack.before})
     return None
 
 

@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from tests.trainer.support import Monitor, Run
-from trainguard import Guard
+from trainguard import Guard, Knob
 from trainguard_wire import RunDirectory
 
 RULES = """\
@@ -37,6 +37,8 @@ def decayed(parameters: Any) -> torch.optim.Optimizer:
         ("{set_lr: {lr: 0.004}}", "lr_scale", None, 1.0),
         ("{scale_weight_decay: {factor: 3, max: 0.05}}", "weight_decay", 0.05, 0.02),
         ("{set_weight_decay: {weight_decay: 0}}", "weight_decay", 0.0, 0.02),
+        ("{set_knob: {name: dropout, value: 0.5}}", "knob_dropout", 0.5, 0.2),
+        ("{scale_knob: {name: dropout, factor: 0.25}}", "knob_dropout", 0.1, 0.2),
     ],
 )
 def test_a_change_is_taken_back(action: str, signal: str, during: float | None, after: float, tmp_path: Path) -> None:
@@ -45,6 +47,7 @@ def test_a_change_is_taken_back(action: str, signal: str, during: float | None, 
     run = Run(decayed)
     schedule = one_cycle(run)
     options: dict[str, Any] = {"monitor": "embedded", "rules": tmp_path / "rules.yaml", "checkpoint_every": None}
+    options["knobs"] = {"dropout": Knob.dropout(run.model, min=0.1)}
     with Guard(run.model, run.optimizer, run_dir=tmp_path / "run", **options) as guard:
         run.train(guard, 30, scheduler=schedule)
         assert guard.errors == {}

@@ -161,6 +161,8 @@ PARAMS = {
     "set_lr": {"lr": 0.1},
     "scale_weight_decay": {"factor": 2.0},
     "set_weight_decay": {"weight_decay": 0.1},
+    "set_knob": {"name": "dropout", "value": 0.3},
+    "scale_knob": {"name": "dropout", "factor": 0.5},
     "rewarm_lr": {"start_lr": 0.01, "base_lr": 0.1, "over": 5},
 }
 

@@ -27,6 +27,13 @@ def ack(kind, before, after, factor=None):
         ("scale_weight_decay", {"factor": 2.0}, (0.1, 0.2, 2.0), ("scale_weight_decay", {"factor": 0.5})),
         ("set_weight_decay", {"weight_decay": 0.0}, (0.1, 0.0, 0.0), ("set_weight_decay", {"weight_decay": 0.1})),
         ("set_weight_decay", {"weight_decay": 0.2}, (0.0, 0.2, None), ("set_weight_decay", {"weight_decay": 0.0})),
+        (
+            "scale_knob",
+            {"name": "dropout", "factor": 2.0},
+            (0.1, 0.2, None),
+            ("set_knob", {"name": "dropout", "value": 0.1}),
+        ),
+        ("set_knob", {"name": "slope", "value": 1.0}, (0.0, 1.0, None), ("set_knob", {"name": "slope", "value": 0.0})),
         ("rewarm_lr", {"start_lr": 0.01, "base_lr": 0.1, "over": 3}, (0.1, 0.01, None), None),
         ("stop", {}, (None, None, None), None),
     ],
@@ -61,6 +68,10 @@ FILE = "groups: [{name: g, rules: [{guard: G, expr: loss > 1, actions: [ACTIONS]
             "{scale_weight_decay: {factor: 2}}, {set_weight_decay: {weight_decay: 1}}",
             "set_weight_decay: scale_weight_decay changes the weight decay as well, and it can have one value only",
         ),
+        (
+            "{scale_knob: {name: a, factor: 2}}, {set_knob: {name: a, value: 1}}",
+            "set_knob: scale_knob changes the knob a as well",
+        ),
     ],
 )
 def test_a_number_with_a_value_has_one_owner(actions, complaint):
@@ -74,6 +85,7 @@ def test_a_number_with_a_value_has_one_owner(actions, complaint):
     [
         "{scale_lr: {factor: 0.5}}, {scale_lr: {factor: 0.5, recover_over: 100}}",
         "{set_lr: {lr: 0.1}}, {set_weight_decay: {weight_decay: 0.1}}",
+        "{set_knob: {name: a, value: 1}}, {set_knob: {name: b, value: 1}}, {scale_knob: {name: c, factor: 2}}",
         "{set_lr: {lr: 0.1}}, {rewarm_lr: {start_lr: 0.01, base_lr: 0.1, over: 3}}",
     ],
 )

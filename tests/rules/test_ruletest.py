@@ -498,6 +498,40 @@ def test_values_that_are_set():
         machine.act("scale_weight_decay", {"factor": 2.0, "min": 0.0})
 
 
+KNOBS = """
+groups:
+  - name: g
+    rules:
+      - guard: Turns
+        expr: loss > 10
+        actions: [{ACTION}]
+"""
+
+
+@pytest.mark.parametrize(
+    ("action", "knobs", "verdict", "outcome"),
+    [
+        ("set_knob: {name: dropout, value: 0.3}", "{dropout: {value: 0.1, min: 0, max: 0.5}}", "act", "applied"),
+        ("set_knob: {name: dropout, value: 0.7}", "{dropout: {value: 0.1, min: 0, max: 0.5}}", "act", "refused"),
+        ("scale_knob: {name: dropout, factor: 9}", "{dropout: {value: 0.5, min: 0, max: 0.5}}", "act", "refused"),
+        ("scale_knob: {name: dropout, factor: 9}", "{dropout: {value: 0, min: 0, max: 0.5}}", "act", "refused"),
+        ("set_knob: {name: dropout, value: 0.3}", "{}", "hold_unsupported", "none"),
+        ("set_knob: {name: dropout, value: 0.3}", "{drop: {value: 0.1, min: 0, max: 1}}", "hold_unsupported", "none"),
+    ],
+)
+def test_knobs_of_a_test(action, knobs, verdict, outcome):
+    """As the training script would have registered them; a rule that wants another is held back."""
+    tests = f"""
+  - name: knobs
+    input_series: {{loss: "1 20 1 1"}}
+    knobs: {knobs}
+    expect:
+      - {{step: 2, verdicts: {{Turns: {verdict}}}}}
+      - {{step: 4, outcomes: {{Turns: {outcome}}}}}
+"""
+    assert report(tests, KNOBS.replace("ACTION", action)) == ""
+
+
 def test_a_ceiling_rises_and_goes():
     """As the trainer's warm-up: from start_lr in the next step to base_lr, then it is gone."""
     machine = Machine(step=10)

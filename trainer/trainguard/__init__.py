@@ -1,10 +1,11 @@
 """trainguard, inside the training process: measure each step, say what was seen, do what is asked.
 
-The trainer obeys, it does not judge. `Guard` is the whole public face; see its docstring.
+The trainer obeys, it does not judge. `Guard` is the public face, and `Knob` a number of yours that may be turned.
 """
 
 try:
     from trainguard.guard import Guard
+    from trainguard.knobs import Knob
 except ModuleNotFoundError as error:
     if error.name != "torch":
         raise
@@ -12,4 +13,4 @@ except ModuleNotFoundError as error:
         "trainguard's side of the training needs PyTorch: pip install 'trainguard[torch]'", name="torch"
     ) from None
 
-__all__ = ["Guard"]
+__all__ = ["Guard", "Knob"]

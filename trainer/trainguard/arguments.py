@@ -12,6 +12,8 @@ from typing import Any
 from torch import nn
 from torch.optim import Optimizer
 
+from trainguard.faults import describe
+from trainguard.knobs import Knob
 from trainguard.settings import Settings
 from trainguard.signals.activations import activations_of
 
@@ -65,7 +67,7 @@ def settings(
         keep_in_memory=keep_in_memory,
         state=check_states(state),
         loader=loader,
-        knobs=check_mapping("knobs", knobs, "names to knobs"),
+        knobs=check_knobs(knobs),
         every=check_mapping("every", every, "signal names to steps"),
         budget=check_budget(budget),
         activations=activations_of(model) if activations is None else check_modules(activations),
@@ -123,6 +125,22 @@ def check_states(state: Any) -> dict[str, Any]:
     for name, each in states.items():
         check_stateful(f"state[{name!r}]", each)
     return states
+
+
+def check_knobs(knobs: Any) -> dict[str, Knob]:
+    """``knobs=``: names that expressions can use, and knobs that can be read and stand within their bounds."""
+    found = check_mapping("knobs", knobs, "names to knobs")
+    for name, knob in found.items():
+        if not (name.isidentifier() and name.isascii()):
+            raise ValueError(f"a key of knobs is {name!r}, wanted letters, digits and '_', not beginning with a digit")
+        check_kind(f"knobs[{name!r}]", knob, Knob, "a trainguard.Knob")
+        try:
+            value = knob.value
+        except Exception as error:
+            raise ValueError(f"knobs[{name!r}] cannot be read: {describe(error)}") from error
+        if not knob.min <= value <= knob.max:
+            raise ValueError(f"knobs[{name!r}] is at {value:g}, wanted between {knob.min:g} and {knob.max:g}")
+    return found
 
 
 def check_stateful(name: str, value: Any) -> None:

@@ -66,6 +66,7 @@ class Emitter:
                 actions=info.actions,
                 world_size=info.world_size,
                 version=info.version,
+                knobs=info.knobs,
             )
         )
 

@@ -17,6 +17,7 @@ from torch.optim import Optimizer
 from trainguard import arguments
 from trainguard.actuators import Stop
 from trainguard.faults import describe
+from trainguard.knobs import Knob
 from trainguard.settings import MonitorKind
 from trainguard.signals.base import StepView
 from trainguard.stepper import Stepper
@@ -53,7 +54,7 @@ class Guard:
         keep_in_memory: how many checkpoints to keep in CPU memory as well.
         state: more that belongs into a checkpoint, by name: whatever has ``state_dict`` and ``load_state_dict``.
         loader: a data loader with ``state_dict`` and ``load_state_dict``, for a restore that rewinds the data.
-        knobs: numbers of yours that rules may change, by name.
+        knobs: numbers of yours that rules may turn, by name; see `Knob`.
         budget: the share of the step's time that measuring may take, such as 0.01; None: no limit.
         activations: modules whose outputs are watched; by default all activation modules of torch.nn.
         features: the module whose output are the features; by default the input of the last ``nn.Linear``.
@@ -85,7 +86,7 @@ class Guard:
         keep_in_memory: int = 2,
         state: Mapping[str, Any] | None = None,
         loader: Any = None,
-        knobs: Mapping[str, Any] | None = None,
+        knobs: Mapping[str, Knob] | None = None,
         every: Mapping[str, int | None] | None = None,
         budget: float | None = None,
         activations: Iterable[nn.Module] | None = None,
@@ -119,9 +120,8 @@ class Guard:
         parts = Instruments(settings)
         self._faults, self._progress = parts.faults, parts.progress
         self._emitter, self._meter = parts.emitter, parts.meter
-        self._learning_rate, self._weight_decay = parts.learning_rate, parts.weight_decay
-        self._update = parts.update
-        self.gate = parts.gate
+        self._levers, self._update = parts.levers, parts.update
+        self.gate = parts.levers.gate
 
         seat = Seat.take(RunDirectory(settings.run_path), parts)
         checkpointer = parts.checkpointer(settings, seat.directory, self.state_dict) if seat.session else None
@@ -225,20 +225,13 @@ class Guard:
 
     def state_dict(self) -> dict[str, Any]:
         """What trainguard changed and counted, for your own checkpoints. Plain types."""
-        return {
-            "step": self._progress.step,
-            "lr": self._learning_rate.state_dict(),
-            "weight_decay": self._weight_decay.state_dict(),
-            "gate": self.gate.state_dict(),
-        }
+        return {"step": self._progress.step, **self._levers.state_dict()}
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
-        """Go on from a `state_dict`: the step counter, the factors, the weight decay. Raises ValueError."""
+        """Go on from a `state_dict`: the step counter, and all that actions have changed. Raises ValueError."""
         try:
             step = operator.index(state["step"])
-            self._learning_rate.load_state_dict(state["lr"])
-            self._weight_decay.load_state_dict(state["weight_decay"])
-            self.gate.load_state_dict(state.get("gate", {}))
+            self._levers.load_state_dict(state)
         except (KeyError, TypeError, AttributeError, ValueError) as error:
             raise ValueError(f"not the state of a guard: {describe(error)}") from error
         self._stepper.resume(step)

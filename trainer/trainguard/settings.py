@@ -8,6 +8,8 @@ from typing import Any, Literal
 from torch import nn
 from torch.optim import Optimizer
 
+from trainguard.knobs import Knob
+
 MonitorKind = Literal["process", "embedded"]
 
 
@@ -25,7 +27,7 @@ class Settings:
     keep_in_memory: int
     state: Mapping[str, Any]
     loader: Any
-    knobs: Mapping[str, Any]
+    knobs: Mapping[str, Knob]
     every: Mapping[str, int | None]
     budget: float | None
     activations: tuple[nn.Module, ...]

@@ -33,7 +33,7 @@ class Stepper:
     ) -> None:
         self._clock, self._faults, self._progress = parts.clock, parts.faults, parts.progress
         self._meter, self._readout, self._emitter, self._inbox = parts.meter, parts.readout, parts.emitter, inbox
-        self._learning_rate, self._weight_decay, self._update = parts.learning_rate, parts.weight_decay, parts.update
+        self._levers, self._update = parts.levers, parts.update
         self._checkpointer, self._seat = checkpointer, seat
         self._heartbeat_seconds = settings.heartbeat_seconds
         self._last_heartbeat = self._clock.ticks()
@@ -64,10 +64,7 @@ class Stepper:
         self._view = view
         self._progress.epoch = self._whole_epoch(epoch)
         self.begin()
-        with self._faults.around("lr"):
-            self._learning_rate.put_on(self._progress.step, self._progress.epoch)
-        with self._faults.around("weight_decay"):
-            self._weight_decay.put_on()
+        self._levers.put_on(self._progress)
         self._update.prepare(view)
         with self._faults.around("step"):
             self._meter.begin(view)
@@ -78,15 +75,14 @@ class Stepper:
             self._update.make()
         except BaseException:
             self._update.settle()
-            self._take_off()
+            self._levers.take_off()
             raise
 
     def after(self) -> None:
         """Right after the optimizers' step: report it, and act on what was asked."""
         with self._faults.around("gate"):
             self._update.settle()
-        with self._faults.around("lr"):
-            self._take_off()
+        self._levers.take_off()
         view, self._view = self._view, None
         if self.closed:
             return
@@ -127,16 +123,12 @@ class Stepper:
         self.closed = True
         with self._faults.around("close"):
             self._update.settle()
-            self._take_off()
+            self._levers.take_off()
             self._meter.disarm()
             self._publish(self._readout.flush())
             self._inbox.give_up("training ended before a step could show it")
             self._emitter.goodbye(outcome, error)
             self._seat.leave()
-
-    def _take_off(self) -> None:
-        self._learning_rate.take_off()
-        self._weight_decay.take_off()
 
     def _report(self, view: StepView) -> None:
         self._inbox.settle_seen()

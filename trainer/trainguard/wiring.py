@@ -12,9 +12,8 @@ from trainguard.checkpoints.training_state import TrainingState
 from trainguard.clock import Clock
 from trainguard.emitter import Emitter
 from trainguard.faults import Faults
-from trainguard.gate import Gate
 from trainguard.inbox import ControlSource, Inbox
-from trainguard.learning_rate import LearningRate
+from trainguard.levers import Levers
 from trainguard.lockstep import Lockstep
 from trainguard.meter import Meter
 from trainguard.progress import Progress
@@ -23,7 +22,6 @@ from trainguard.readout import Readout
 from trainguard.session import Session
 from trainguard.settings import Settings
 from trainguard.update import Update
-from trainguard.weight_decay import WeightDecay
 from trainguard_wire import RunDirectory, RunInfo, __version__
 
 if TYPE_CHECKING:
@@ -36,10 +34,9 @@ class Instruments:
     def __init__(self, settings: Settings) -> None:
         self.clock, self.faults, self.progress = Clock(), Faults(), Progress()
         self.emitter = Emitter(self.progress, self.clock, self.faults)
-        self.learning_rate, self.weight_decay = LearningRate(settings.optimizers), WeightDecay(settings.optimizers)
-        self.gate = Gate()
-        self.update = Update(settings, self.gate, self.faults)
-        sensors = signals.offered(settings, self.learning_rate, self.weight_decay, self.gate, self.faults)
+        self.levers = Levers(settings, self.faults)
+        self.update = Update(settings, self.levers.gate, self.faults)
+        sensors = signals.offered(settings, self.levers, self.faults)
         cadences = arguments.check_cadences(
             settings.every, tuple(name for sensor in sensors for name in sensor.signals)
         )
@@ -73,7 +70,7 @@ class Instruments:
 
     def inbox(self, checkpointer: Checkpointer | None, stop: actuators.Stop) -> Inbox:
         """Obeys in a run of one rank: one rank that acts alone would drift from the others."""
-        offered = actuators.offered(self.learning_rate, self.weight_decay, checkpointer, self.meter, stop)
+        offered = actuators.offered(self.levers, checkpointer, self.meter, stop)
         return Inbox(
             offered if num_ranks() == 1 else [],
             checkpointer,
@@ -115,6 +112,7 @@ class Seat:
             actions=inbox.kinds,
             world_size=num_ranks(),
             version=__version__,
+            knobs=parts.levers.knobs.info(),
             monitor="process" if self.judge is None else "embedded",
             lockstep=settings.lockstep is not None,
         )

@@ -20,7 +20,7 @@ from trainguard_wire.journal import (
     Verification,
 )
 from trainguard_wire.lease import Lease, LeaseHeld
-from trainguard_wire.rundir import KnobInfo, RunDirectory, RunDirectoryError, RunInfo
+from trainguard_wire.rundir import RunDirectory, RunDirectoryError, RunInfo
 from trainguard_wire.segments import RecordReader, SegmentReader, SegmentWriter
 from trainguard_wire.telemetry import (
     Ack,
@@ -29,6 +29,7 @@ from trainguard_wire.telemetry import (
     Goodbye,
     Heartbeat,
     Hello,
+    KnobInfo,
     NonFinite,
     Sample,
     Telemetry,

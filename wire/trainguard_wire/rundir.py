@@ -23,7 +23,7 @@ from trainguard_wire.codec import decode_control, decode_journal, decode_telemet
 from trainguard_wire.control import Control
 from trainguard_wire.journal import Journal
 from trainguard_wire.segments import RecordReader, SegmentWriter
-from trainguard_wire.telemetry import Telemetry
+from trainguard_wire.telemetry import KnobInfo, Telemetry
 
 SCHEMA = 1
 INFO_NAME = "run.json"
@@ -31,14 +31,6 @@ INFO_NAME = "run.json"
 
 class RunDirectoryError(ValueError):
     """A directory that is not a run, or of a schema this version does not read."""
-
-
-class KnobInfo(msgspec.Struct, frozen=True, kw_only=True):
-    """A number of the user's that may be turned within bounds; ``value`` is what it was at the start."""
-
-    value: float
-    min: float
-    max: float
 
 
 class RunInfo(msgspec.Struct, frozen=True, kw_only=True):

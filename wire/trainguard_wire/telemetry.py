@@ -15,6 +15,14 @@ NonFinite = Literal["NaN", "Infinity", "-Infinity"]
 AckStatus = Literal["applied", "refused", "expired", "failed"]
 
 
+class KnobInfo(Struct, frozen=True, kw_only=True):
+    """A number of the user's that may be turned within bounds; ``value`` is what it was at the start."""
+
+    value: float
+    min: float
+    max: float
+
+
 class Record(Struct, frozen=True, kw_only=True, omit_defaults=True, tag_field="type"):
     """What every telemetry record carries."""
 
@@ -26,8 +34,8 @@ class Record(Struct, frozen=True, kw_only=True, omit_defaults=True, tag_field="t
 class Hello(Record, frozen=True, kw_only=True, tag="hello"):
     """The first record of a trainer process: who speaks, what it can measure, what it can be told.
 
-    ``signals`` and ``actions`` are what this trainer offers; a rule that asks for an action it does not
-    offer is answered with the verdict ``hold_unsupported``. A hello opens a new generation.
+    ``signals``, ``actions`` and ``knobs`` are what this trainer offers; a rule that asks for an action or a knob it
+    does not offer is answered with the verdict ``hold_unsupported``. A hello opens a new generation.
     """
 
     run: str
@@ -36,6 +44,7 @@ class Hello(Record, frozen=True, kw_only=True, tag="hello"):
     actions: tuple[str, ...]
     world_size: Annotated[int, Meta(ge=1)] = 1
     version: str = ""
+    knobs: dict[str, KnobInfo] = field(default_factory=dict)
 
 
 class Sample(Record, frozen=True, kw_only=True, tag="sample"):

@@ -7,8 +7,10 @@ from trainguard_rules.actions import (
     ActionModel,
     RestoreCheckpoint,
     RewarmLr,
+    ScaleKnob,
     ScaleLr,
     ScaleWeightDecay,
+    SetKnob,
     SetLr,
     SetWeightDecay,
 )
@@ -24,7 +26,7 @@ _SAID = {
 def told(action: PlannedAction) -> str:
     """What one action does, as a clause without a subject."""
     match action.model:
-        case ScaleLr() | ScaleWeightDecay() as model:
+        case ScaleLr() | ScaleWeightDecay() | ScaleKnob() as model:
             return f"multiplies the {model.changes} by {model.factor:g}{_bound(model)}{_back(model)}"
         case SetLr() as model:
             return f"sets the learning rate to {model.lr:g}" + (
@@ -34,6 +36,8 @@ def told(action: PlannedAction) -> str:
             )
         case SetWeightDecay() as model:
             return f"sets the weight decay to {model.weight_decay:g}"
+        case SetKnob() as model:
+            return f"sets the {model.changes} to {model.value:g}"
         case RewarmLr() as model:
             return (
                 f"holds the learning rate under a ceiling that rises from {model.start_lr:g} to {model.base_lr:g} "
@@ -49,6 +53,8 @@ def farthest(actions: Iterable[PlannedAction]) -> Iterator[str]:
     """How far the actions that scale can take what they scale, whatever happens."""
     for action in actions:
         model = action.model
+        if isinstance(model, ScaleKnob | SetKnob):
+            yield f"it never turns the {model.changes} beyond the bounds that it was registered with"
         if not isinstance(model, ScaleLr | ScaleWeightDecay):
             continue
         what = model.changes
@@ -75,7 +81,7 @@ def _back(model: ActionModel) -> str:
     return f", coming back to what it was over {over} steps" if over else ""
 
 
-def _bound(model: ScaleLr | ScaleWeightDecay) -> str:
+def _bound(model: ScaleLr | ScaleWeightDecay | ScaleKnob) -> str:
     if model.factor < 1 and model.min:
         return f", but not below {model.min:g}"
     if model.factor > 1 and model.max is not None:

@@ -13,6 +13,8 @@
         acks: 1                         # how many steps later the trainer hears of an intervention; or never
         approvals: never                # how many steps later a person says yes; never if not given
         actions_offered: [scale_lr]     # all of them if not given
+        knobs:                          # that the training script has registered; none if not given
+          dropout: {value: 0.1, min: 0, max: 0.5}
         expect:
           - step: 105                   # or end: after the trainer has said goodbye
             states: {LossFarAboveBaseline: firing}         # inactive, pending, firing

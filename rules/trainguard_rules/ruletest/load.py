@@ -11,9 +11,10 @@ from trainguard_rules.rulefile.messages import message_of
 from trainguard_rules.rulefile.problems import Problem, RuleFileError, did_you_mean
 from trainguard_rules.rulefile.source import Document, Path, Place, read_document
 from trainguard_rules.ruletest.scenario import Check, Scenario, Subject, Suite
-from trainguard_rules.ruletest.schema import ExpectModel, TestFileModel, TestModel
+from trainguard_rules.ruletest.schema import ExpectModel, KnobModel, TestFileModel, TestModel
 from trainguard_rules.ruletest.series import SeriesError
 from trainguard_wire.signals import SIGNALS
+from trainguard_wire.telemetry import KnobInfo
 
 LoadRules = Callable[[Sequence[str]], RuleBook]
 
@@ -122,6 +123,7 @@ class _TestFile:
             acks=test.acks,
             approvals=test.approvals,
             actions_offered=None if test.actions_offered is None else tuple(test.actions_offered),
+            knobs={name: KnobInfo(value=k.value, min=k.min, max=k.max) for name, k in test.knobs.items()},
         )
 
     def _checks(self, path: Path, expect: ExpectModel) -> Iterator[Check]:
@@ -165,6 +167,8 @@ def _past_the_end(step: int, length: int) -> str:
 def _model_at(path: Path) -> type[BaseModel]:
     if path[0] != "tests" or len(path) <= 2:
         return TestFileModel
+    if path[2] == "knobs" and len(path) > 4:
+        return KnobModel
     return ExpectModel if path[2] == "expect" and len(path) > 4 else TestModel
 
 

@@ -1,4 +1,4 @@
-"""What a simulated trainer acts upon: a learning rate, a weight decay, a ring of checkpoints. Numbers only.
+"""What a simulated trainer acts upon: a learning rate, a weight decay, knobs, a ring of checkpoints. Numbers only.
 
 It does what the actuators of the real trainer do, and refuses what they refuse, in their words.
 """
@@ -33,6 +33,23 @@ class Later(NamedTuple):
 
 
 @dataclass
+class Dial:
+    """A knob: its value, and the bounds it was registered with."""
+
+    value: float
+    min: float
+    max: float
+
+    def scaled(self, name: str, params: Mapping[str, Any]) -> float:
+        if self.value <= 0:
+            raise Refused(
+                f"knob {name!r} is {self.value:g}: only what is above 0 can be scaled, set_knob gives it a value"
+            )
+        low, high = max(params.get("min", 0.0), self.min), min(params.get("max", self.max), self.max)
+        return _scaled(self.value, {**params, "min": low, "max": high}, f"knob {name!r}")
+
+
+@dataclass
 class Machine:
     """``step`` and ``epoch`` of the step just done; ``generation`` counts the restores.
 
@@ -45,6 +62,7 @@ class Machine:
     stopped: bool = False
     scale: float = 1.0
     weight_decay: float = WEIGHT_DECAY
+    knobs: dict[str, Dial] = field(default_factory=dict)
     checkpoints: dict[tuple[int, int], bool] = field(default_factory=dict)
     _recoveries: list["_Recovery"] = field(default_factory=list)
     _ceiling: "_Ceiling | None" = None
@@ -86,6 +104,8 @@ class Machine:
                 return self._rewarm_lr(params)
             case "scale_weight_decay" | "set_weight_decay":
                 return self._change_weight_decay(params)
+            case "set_knob" | "scale_knob":
+                return self._turn(params)
             case "diagnose":
                 return Later(None, lambda: None)
             case "stop":
@@ -139,6 +159,19 @@ class Machine:
             raise Refused("weight decay was set to 0: no factor makes more of it, set_weight_decay does")
         self.weight_decay = _scaled(before, params, "weight decay") if wanted is None else wanted
         return Later(before, lambda: self.weight_decay, self.weight_decay / before if before else None)
+
+    def _turn(self, params: Mapping[str, Any]) -> Later:
+        name = params["name"]
+        if name not in self.knobs:
+            raise Refused(f"there is no knob {name!r}; there are {', '.join(self.knobs)}")
+        dial = self.knobs[name]
+        before, value = dial.value, params.get("value")
+        if value is None:
+            value = dial.scaled(name, params)
+        elif not dial.min <= value <= dial.max:
+            raise Refused(f"value is {value:g}, and knob {name!r} goes from {dial.min:g} to {dial.max:g}")
+        dial.value = value
+        return Later(before, lambda: dial.value)
 
 
 class _Recovery(NamedTuple):

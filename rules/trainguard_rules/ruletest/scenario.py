@@ -1,10 +1,11 @@
 """What a test file says, checked and with nothing of YAML left in it."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Literal, NamedTuple
 
 from trainguard_rules.rulebook import RuleBook
+from trainguard_wire.telemetry import KnobInfo
 
 Subject = Literal["state", "verdict", "actions", "outcomes", "interventions", "reached"]
 END = -1
@@ -51,6 +52,7 @@ class Scenario:
     acks: int | None = 1
     approvals: int | None = None
     actions_offered: tuple[str, ...] | None = None
+    knobs: Mapping[str, KnobInfo] = field(default_factory=dict)
 
     @property
     def num_steps(self) -> int:

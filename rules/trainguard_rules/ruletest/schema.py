@@ -2,11 +2,12 @@
 
 from typing import Annotated, Any, Literal, get_args
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, PlainValidator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, PlainValidator, model_validator
 
 from trainguard_rules.actions import ACTIONS
 from trainguard_rules.durations import Duration
 from trainguard_rules.rulefile.problems import did_you_mean
+from trainguard_rules.rulefile.schema import Name
 from trainguard_rules.ruletest.scenario import END, ActionWanted
 from trainguard_rules.ruletest.series import expand
 from trainguard_wire.journal import AlertState, OutcomeStatus, Verdict
@@ -119,6 +120,7 @@ class _Model(BaseModel):
 
 
 Count = Annotated[int, Field(ge=0)]
+Number = Annotated[float, Field(allow_inf_nan=False)]
 Later = Annotated[int | None, PlainValidator(_later)]
 
 
@@ -134,6 +136,20 @@ class ExpectModel(_Model):
     reached: dict[str, Literal["met", "missed", "waiting"]] = {}
 
 
+class KnobModel(_Model):
+    """A knob as the training script would have registered it."""
+
+    value: Number
+    min: Number
+    max: Number
+
+    @model_validator(mode="after")
+    def _check_bounds(self) -> "KnobModel":
+        if not self.min <= self.value <= self.max:
+            raise ValueError(f"value {self.value} is not between min {self.min} and max {self.max}")
+        return self
+
+
 class TestModel(_Model):
     """One test."""
 
@@ -145,6 +161,7 @@ class TestModel(_Model):
     acks: Later = 1
     approvals: Later = None
     actions_offered: list[Annotated[str, PlainValidator(_kind)]] | None = None
+    knobs: dict[Name, KnobModel] = {}
     expect: Annotated[list[ExpectModel], _filled("step")]
 
 

@@ -17,7 +17,7 @@ from trainguard_rules.engine import Engine
 from trainguard_rules.output import Output
 from trainguard_rules.rulebook import RuleBook
 from trainguard_rules.ruletest.ledger import Ledger
-from trainguard_rules.ruletest.machine import Later, Machine, Refused
+from trainguard_rules.ruletest.machine import Dial, Later, Machine, Refused
 from trainguard_rules.ruletest.scenario import END, Scenario
 from trainguard_wire.control import Action, Control, Intervention, Promotion
 from trainguard_wire.journal import Approval, Decision
@@ -38,7 +38,7 @@ class SimulatedTrainer:
     def __init__(self, book: RuleBook, scenario: Scenario) -> None:
         self.engine = Engine(book)
         self.ledger = Ledger()
-        self.machine = Machine()
+        self.machine = Machine(knobs={name: Dial(k.value, k.min, k.max) for name, k in scenario.knobs.items()})
         self._scenario = scenario
         self._offered = scenario.actions_offered if scenario.actions_offered is not None else tuple(ACTIONS)
         self._mail: list[tuple[int, Control]] = []
@@ -49,7 +49,8 @@ class SimulatedTrainer:
         """Take step after step, and stop after each; `END` comes after the goodbye."""
         machine, scenario = self.machine, self._scenario
         signals = tuple(scenario.series)
-        self._feed(Hello(**self._at(), run=scenario.name, pid=1, signals=signals, actions=self._offered))
+        knobs = dict(scenario.knobs)
+        self._feed(Hello(**self._at(), run=scenario.name, pid=1, signals=signals, actions=self._offered, knobs=knobs))
         self._save_if_due()
         while machine.step < scenario.num_steps and not machine.stopped:
             machine.step += 1

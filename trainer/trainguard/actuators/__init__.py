@@ -3,13 +3,13 @@
 from trainguard.actuators.base import Actuator, Done, Params, Pending, Refused
 from trainguard.actuators.checkpointing import RestoreCheckpoint, SaveCheckpoint
 from trainguard.actuators.diagnose import Diagnose
+from trainguard.actuators.knobs import ScaleKnob, SetKnob
 from trainguard.actuators.lifecycle import Stop
 from trainguard.actuators.lr import RewarmLr, ScaleLr, SetLr
 from trainguard.actuators.weight_decay import ScaleWeightDecay, SetWeightDecay
 from trainguard.checkpoints import Checkpointer
-from trainguard.learning_rate import LearningRate
+from trainguard.levers import Levers
 from trainguard.meter import Meter
-from trainguard.weight_decay import WeightDecay
 
 __all__ = [
     "Actuator",
@@ -21,8 +21,10 @@ __all__ = [
     "RestoreCheckpoint",
     "RewarmLr",
     "SaveCheckpoint",
+    "ScaleKnob",
     "ScaleLr",
     "ScaleWeightDecay",
+    "SetKnob",
     "SetLr",
     "SetWeightDecay",
     "Stop",
@@ -31,18 +33,20 @@ __all__ = [
 
 
 def offered(
-    learning_rate: LearningRate,
-    weight_decay: WeightDecay,
+    levers: Levers,
     checkpointer: Checkpointer | None,
     meter: Meter,
     stop: Stop,
 ) -> list[Actuator]:
     """Everything that can be asked of this run."""
     actuators: list[Actuator] = [Diagnose(meter), stop]
-    if learning_rate.exists:
-        actuators += [ScaleLr(learning_rate), SetLr(learning_rate), RewarmLr(learning_rate)]
-    if weight_decay.exists:
-        actuators += [ScaleWeightDecay(weight_decay), SetWeightDecay(weight_decay)]
+    rate, decay = levers.learning_rate, levers.weight_decay
+    if rate.exists:
+        actuators += [ScaleLr(rate), SetLr(rate), RewarmLr(rate)]
+    if decay.exists:
+        actuators += [ScaleWeightDecay(decay), SetWeightDecay(decay)]
+    if levers.knobs:
+        actuators += [SetKnob(levers.knobs), ScaleKnob(levers.knobs)]
     if checkpointer is not None:
         actuators += [SaveCheckpoint(checkpointer), RestoreCheckpoint(checkpointer)]
     return actuators

@@ -63,6 +63,19 @@ class Params:
             raise Refused(f"{name} is {value!r}, wanted {wanted}")
         return float(value)
 
+    def finite(self, name: str) -> float:
+        """A finite number, negative ones included."""
+        value = self._values.pop(name, None)
+        if not _is_number(value) or not isfinite(value):
+            raise Refused(f"{name} is {value!r}, wanted a finite number")
+        return float(value)
+
+    def text(self, name: str) -> str:
+        value = self._values.pop(name, None)
+        if not isinstance(value, str):
+            raise Refused(f"{name} is {value!r}, wanted text")
+        return value
+
     def number_or_none(self, name: str) -> float | None:
         """Like `number`, or None where it is absent or null."""
         if self._values.get(name) is None:

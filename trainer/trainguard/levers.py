@@ -1,0 +1,53 @@
+"""What actions change about a run, in one hand: put on for a step, taken off after it, saved and resumed together."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from trainguard.faults import Faults
+from trainguard.gate import Gate
+from trainguard.knobs import Knobs
+from trainguard.learning_rate import LearningRate
+from trainguard.progress import Progress
+from trainguard.settings import Settings
+from trainguard.weight_decay import WeightDecay
+
+
+class Levers:
+    """Of one run; each is an attribute, for the actuators that pull it and the signals that show it."""
+
+    def __init__(self, settings: Settings, faults: Faults) -> None:
+        self._faults = faults
+        self.learning_rate = LearningRate(settings.optimizers)
+        self.weight_decay = WeightDecay(settings.optimizers)
+        self.knobs = Knobs(settings.knobs, faults)
+        self.gate = Gate()
+
+    def put_on(self, at: Progress) -> None:
+        """Begin the step after ``at``."""
+        with self._faults.around("lr"):
+            self.learning_rate.put_on(at.step, at.epoch)
+        with self._faults.around("weight_decay"):
+            self.weight_decay.put_on()
+
+    def take_off(self) -> None:
+        """End the step, whatever became of it. May be called at any time."""
+        with self._faults.around("lr"):
+            self.learning_rate.take_off()
+        with self._faults.around("weight_decay"):
+            self.weight_decay.take_off()
+
+    def state_dict(self) -> dict[str, Any]:
+        """Plain types."""
+        return {
+            "lr": self.learning_rate.state_dict(),
+            "weight_decay": self.weight_decay.state_dict(),
+            "knobs": self.knobs.state_dict(),
+            "gate": self.gate.state_dict(),
+        }
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        """Raises KeyError, TypeError, AttributeError and ValueError for what is no state."""
+        self.learning_rate.load_state_dict(state["lr"])
+        self.weight_decay.load_state_dict(state["weight_decay"])
+        self.knobs.load_state_dict(state.get("knobs", {}))
+        self.gate.load_state_dict(state.get("gate", {}))
