@@ -168,6 +168,8 @@ class Driver:
                 actions=self._zeros.actions | tally.actions,
                 verifications=self._zeros.verifications | tally.verifications,
                 expectations=dict(tally.expectations),
+                latency_seconds=tally.latencies.seconds.copy(),
+                latency_steps=tally.latencies.steps.copy(),
                 received=dict(tally.received),
                 corrupt=hold.telemetry.corrupt if hold else 0,
                 late=engine.late,

@@ -7,12 +7,21 @@ steps or ids.
 
 import platform
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from typing import NamedTuple, get_args
+from math import inf
+from operator import attrgetter
+from typing import Any, NamedTuple, get_args
 
 from prometheus_client import CollectorRegistry, Metric
-from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, InfoMetricFamily
+from prometheus_client.core import (
+    CounterMetricFamily,
+    Exemplar,
+    GaugeMetricFamily,
+    HistogramMetricFamily,
+    InfoMetricFamily,
+)
 from prometheus_client.registry import Collector
 
+from trainguard_monitor.latency import Distribution
 from trainguard_monitor.table import RUN_STATES, Monitor, RulesView, RunView
 from trainguard_rules import RuleStatus
 from trainguard_wire import __version__
@@ -45,6 +54,8 @@ class MonitorCollector(Collector):
         yield _run_states(runs)
         for row in _ROWS:
             yield row.family(ours)
+        yield _histogram("action_latency_seconds", "From the sample decided on to the action applied.", ours, _SECONDS)
+        yield _histogram("action_latency_steps", "Steps from the decision to the action applied.", ours, _STEPS)
 
 
 def _run_states(runs: list[RunView]) -> Metric:
@@ -102,6 +113,24 @@ class _Row(NamedTuple):
         return family
 
 
+def _histogram(name: str, text: str, runs: list[RunView], of: Callable[[RunView], Distribution]) -> Metric:
+    """With the last value of each bucket as an exemplar, which names its step."""
+    family = HistogramMetricFamily(f"trainguard_{name}", text, labels=("run",))
+    for run in runs:
+        found, below = of(run), 0
+        buckets: list[Any] = []
+        for bound, count, newest in zip(found.bounds, found.counts, found.newest, strict=True):
+            below += count
+            exemplar = Exemplar({"step": str(newest[1])}, newest[0]) if newest else None
+            buckets.append((_bound(bound), float(below), exemplar))
+        family.add_metric((run.run,), buckets, found.total)
+    return family
+
+
+def _bound(bound: float) -> str:
+    return "+Inf" if bound == inf else str(bound)
+
+
 def _one(value: Callable[[RunView], float | None]) -> _Samples:
     def samples(run: RunView) -> Iterable[_Labelled]:
         found = value(run)
@@ -122,6 +151,8 @@ def _rule_states(run: RunView) -> Iterable[_Labelled]:
     return (((rule.name, state), rule.state == state) for rule in run.rules for state in get_args(AlertState))
 
 
+_SECONDS = attrgetter("latency_seconds")
+_STEPS = attrgetter("latency_steps")
 _GAUGE, _COUNTER = GaugeMetricFamily, CounterMetricFamily
 _ROWS = (
     _Row(_GAUGE, "run_step", "Optimizer step of the last record.", _one(lambda run: run.step)),

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from typing import Literal, Protocol
 
 from trainguard_monitor.feed import Feed
+from trainguard_monitor.latency import SECONDS, STEPS, Distribution
 from trainguard_rules import RuleBook, RuleDetail, RuleStatus
 from trainguard_wire import Intervention, RunDirectory
 
@@ -45,6 +46,8 @@ class RunView:
     actions: Mapping[tuple[str, str], int] = field(default_factory=dict)
     verifications: Mapping[tuple[str, str], int] = field(default_factory=dict)
     expectations: Mapping[tuple[str, str], int] = field(default_factory=dict)
+    latency_seconds: Distribution = field(default_factory=lambda: Distribution(SECONDS))
+    latency_steps: Distribution = field(default_factory=lambda: Distribution(STEPS))
     received: Mapping[str, int] = field(default_factory=dict)
     corrupt: int = 0
     late: int = 0

@@ -8,6 +8,7 @@ from collections import Counter
 from collections.abc import Iterable
 from typing import NamedTuple, get_args
 
+from trainguard_monitor.latency import Latencies
 from trainguard_rules import RuleBook
 from trainguard_wire import (
     Decision,
@@ -34,6 +35,7 @@ class Tally:
         self.actions: Counter[tuple[str, str]] = Counter()
         self.verifications: Counter[tuple[str, str]] = Counter()
         self.expectations: Counter[tuple[str, str]] = Counter()
+        self.latencies = Latencies()
         self.step = 0
         self.epoch: int | None = None
         self.last_sample: float | None = None
@@ -63,12 +65,14 @@ class Tally:
             match record:
                 case Decision():
                     self.decisions[record.rule, record.verdict] += 1
+                    self.latencies.decided(record)
                 case Verification():
                     self.verifications[record.rule, str(record.helped).lower()] += 1
                 case Reached():
                     self.expectations[record.rule, str(record.met).lower()] += 1
                 case Outcome():
                     self.actions[record.kind, record.status] += 1
+                    self.latencies.ended(record)
 
 
 class Zeros(NamedTuple):

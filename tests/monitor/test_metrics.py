@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 from prometheus_client import generate_latest
+from prometheus_client.openmetrics import exposition as openmetrics
 from prometheus_client.parser import text_string_to_metric_families
 
 from tests.monitor.helpers import ScriptedTrainer, interventions_of
@@ -107,3 +108,14 @@ def test_promtool_has_no_objections(driver: Driver) -> None:
         [need("promtool"), "check", "metrics"], input=_text(driver.view()), text=True, capture_output=True
     )
     assert (done.returncode, done.stdout + done.stderr) == (0, "")
+
+
+def test_latency_is_counted_from_decision_to_ack(driver: Driver) -> None:
+    """In the trainer's own seconds and steps, with an exemplar that names the step where it is asked for."""
+    view = driver.view()
+    assert sum(view.latency_seconds.counts) == sum(view.latency_steps.counts) == 1
+    assert openmetrics_of(Still(view)).count('# {step="') == 2
+
+
+def openmetrics_of(monitor: Still) -> str:
+    return openmetrics.generate_latest(build_registry(monitor)).decode()

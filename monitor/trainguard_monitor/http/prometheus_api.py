@@ -10,6 +10,7 @@ from decimal import Decimal
 from itertools import groupby
 from typing import Any
 
+from prometheus_client import ProcessCollector
 from prometheus_client.exposition import choose_encoder
 from starlette.requests import Request
 from starlette.responses import PlainTextResponse, Response
@@ -32,6 +33,7 @@ class PrometheusApi:
     def __init__(self, monitor: Monitor) -> None:
         self._monitor = monitor
         self._registry = build_registry(monitor)
+        ProcessCollector(registry=self._registry)
 
     def routes(self) -> list[Route]:
         return [
