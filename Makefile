@@ -24,8 +24,9 @@ format: $(VENV)/.dev
 	$(BIN)/ruff check --fix $(CODE)
 
 bench: $(VENV)/.dev
-	$(BIN)/python benchmarks/engine.py
-	$(BIN)/python benchmarks/windows.py
+	$(BIN)/python -m benchmarks.engine
+	$(BIN)/python -m benchmarks.windows
+	$(BIN)/python -m benchmarks.replay
 
 clean:
 	rm -rf $(VENV) build dist .mypy_cache .pytest_cache .ruff_cache .hypothesis
