@@ -48,7 +48,6 @@ class Driver:
         self._zeros = Zeros.of(book)
         self._hold: Hold | None = None
         self._failed = False
-        self.judges_itself = False  # the run, in its own training process, as of the last `open`
         self._begin(None)
 
     def _begin(self, hold: Hold | None) -> None:
@@ -80,7 +79,7 @@ class Driver:
 
     def open(self) -> None:
         """Take the run. Raises `LeaseHeld`, `RunDirectoryError` for a run of another schema, `OSError`."""
-        self.judges_itself = self.run.read_info().monitor == "embedded"
+        self.run.read_info()
         hold = Hold.take(self.run)
         with self._lock:
             self._begin(hold)

@@ -1,7 +1,9 @@
-"""External programs that some tests need."""
+"""External programs and packages that some tests need."""
 
+import importlib
 import os
 import shutil
+from typing import Any
 
 import pytest
 
@@ -14,3 +16,13 @@ def need(name: str) -> str:
             pytest.fail(f"{name} is not installed")
         pytest.skip(f"{name} is not installed")
     return path
+
+
+def need_module(name: str) -> Any:
+    """A module; without its package the test file is skipped, but fails where ``CI`` is set."""
+    try:
+        return importlib.import_module(name)
+    except ModuleNotFoundError:
+        if os.environ.get("CI"):
+            raise
+        pytest.skip(f"{name} is not installed", allow_module_level=True)
