@@ -154,7 +154,7 @@ class Daemon:
         try:
             progressed = bool(look(now))
         except LeaseHeld as error:
-            self._complain(post, logging.WARNING, error)
+            self._complain(post, logging.INFO if driver.judges_itself else logging.WARNING, error)
             post.cadence.postpone(now)
         except (OSError, RunDirectoryError) as error:
             driver.fail()

@@ -48,6 +48,7 @@ class Driver:
         self._zeros = Zeros.of(book)
         self._hold: Hold | None = None
         self._failed = False
+        self.judges_itself = False  # the run, in its own training process, as of the last `open`
         self._begin(None)
 
     def _begin(self, hold: Hold | None) -> None:
@@ -79,7 +80,7 @@ class Driver:
 
     def open(self) -> None:
         """Take the run. Raises `LeaseHeld`, `RunDirectoryError` for a run of another schema, `OSError`."""
-        self.run.read_info()
+        self.judges_itself = self.run.read_info().monitor == "embedded"
         hold = Hold.take(self.run)
         with self._lock:
             self._begin(hold)

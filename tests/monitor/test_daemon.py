@@ -1,10 +1,12 @@
 """The loop over many runs: real directories, a real thread."""
 
+import logging
 import shutil
 import threading
 from collections.abc import Iterator
 from pathlib import Path
 
+import msgspec
 import pytest
 
 from tests.monitor.conftest import NewTrainer
@@ -79,9 +81,21 @@ def test_takes_over_from_another_monitor(
         until(lambda: _states(daemon) == {"a": "driven"})
 
 
+def test_a_run_that_judges_itself_is_no_warning(
+    runs: Path, book: RuleBook, trainer: ScriptedTrainer, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Held by its own training process, as it asked to be."""
+    trainer.run.write_info(msgspec.structs.replace(trainer.run.read_info(), monitor="embedded"))
+    caplog.set_level(logging.INFO)
+    with Lease.take(trainer.run.monitor_lock), running(Daemon(runs, book)) as daemon:
+        until(lambda: _states(daemon) == {"a": "held"})
+        until(lambda: any("already has a monitor" in record.message for record in caplog.records))
+    assert [record for record in caplog.records if record.levelno >= logging.WARNING] == []
+
+
 def test_a_single_run_that_is_held_is_an_error(book: RuleBook, trainer: ScriptedTrainer) -> None:
     """Pointed at one run that another monitor drives, the daemon says so and ends."""
-    with Lease.take(trainer.run.monitor_lock), pytest.raises(LeaseHeld, match="stop it first"):
+    with Lease.take(trainer.run.monitor_lock), pytest.raises(LeaseHeld, match="already has a monitor"):
         Daemon(trainer.run.path, book).run()
 
 

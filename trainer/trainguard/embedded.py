@@ -48,7 +48,7 @@ class Embedded:
             self._hold = Hold.take(run)
             self._begin(self._hold)
         except LeaseHeld as error:
-            self._faults.note("monitor", f"{error}, or go on under that one, as this run does")
+            self._faults.note("monitor", f"{error}, and obeys that one")
             return False
         except Exception as error:
             self._faults.note("monitor", error)

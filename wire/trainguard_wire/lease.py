@@ -18,7 +18,7 @@ class LeaseHeld(RuntimeError):
 
     def __init__(self, path: Path, holder: str) -> None:
         self.path, self.holder = path, holder
-        super().__init__(f"{path.parent}: this run already has a {path.stem} ({holder}); stop it first")
+        super().__init__(f"{path.parent}: this run already has a {path.stem} ({holder})")
 
 
 class _Holder(msgspec.Struct):

@@ -71,7 +71,7 @@ def monitor(
     try:
         daemon.run(on_ready=lambda: _announce(runs_dir, address_of(bound), ready_file))
     except LeaseHeld as error:
-        raise Held(str(error)) from None
+        raise Held(f"{error}; stop it first") from None
     except OSError as error:
         raise Fault(f"can't watch {runs_dir}: {error}") from None
     finally:
