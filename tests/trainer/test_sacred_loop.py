@@ -19,8 +19,9 @@ from tests.trainer.support import Monitor, Run, assert_same, weights_of
 from trainguard import Guard
 from trainguard.signals.base import Sensor, StepView, every
 from trainguard_wire import Lease, RunDirectory
+from trainguard_wire.signals import SIGNALS
 
-EVERY_SIGNAL = {"activation_sparsity": 1, "prediction_entropy": 1, "dead_units": 1}
+EVERY_SIGNAL = dict.fromkeys(SIGNALS.keys() - {"overhead_ratio"}, 1)
 OPTIMIZERS = {
     "sgd": lambda parameters: torch.optim.SGD(parameters, lr=0.1, momentum=0.9, weight_decay=1e-3),
     "adamw": lambda parameters: torch.optim.AdamW(parameters, lr=0.01),
@@ -48,7 +49,7 @@ def test_weights_are_bit_for_bit_those_of_the_plain_loop(optimizer: str, max_nor
         for _ in range(30):
             loss, logits, y = guarded.backward()
             guard.clip_(max_norm)
-            guard.step(loss, logits=logits, targets=y)
+            guard.step(loss, logits=logits, targets=y, groups=y // 2)
             schedule.step()
 
     assert_same(plain.model.state_dict(), guarded.model.state_dict())
@@ -143,7 +144,7 @@ def test_a_signal_that_raises_is_left_out_counted_and_said_once(
         def before_step(self, view: StepView, due: Any) -> dict[str, float]:
             raise RuntimeError("no confidence")
 
-    monkeypatch.setattr("trainguard.signals.Confidence", Broken)
+    monkeypatch.setattr("trainguard.signals.Predictions", Broken)
     run = Run()
     with Guard(run.model, run.optimizer, run_dir=run_dir, checkpoint_every=None) as guard:
         run.train(guard, 3)
@@ -164,7 +165,10 @@ def test_nonsense_arguments_in_the_loop_never_raise(run_dir: Path, monitor: Moni
         guard.observe(val_loss=None, good=1.5, loss=3.0)  # type: ignore[arg-type]
         guard.after_step()
         assert guard.num_steps == 1
-    assert set(guard.errors) == {"signal.loss", "signal.confidence", "epoch", "signal.val_loss", "observe", "step"}
+    assert set(guard.errors) == {
+        *("signal.loss", "signal.predictions", "signal.bias_conflict", "signal.val_loss"),
+        *("epoch", "observe", "step"),
+    }
     assert monitor.samples()[1].values == {"good": 1.5}
 
 

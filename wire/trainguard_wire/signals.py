@@ -17,39 +17,44 @@ class SignalSpec(NamedTuple):
 SIGNALS: dict[str, SignalSpec] = {
     "loss": SignalSpec("1", "training loss of the step, as handed to guard.step"),
     "grad_norm": SignalSpec("1", "L2 norm of all gradients together, before clipping"),
+    "nonfinite": SignalSpec("1", "elements of the gradients that are NaN or infinite"),
+    "gated": SignalSpec("1", "updates that the gate dropped since it was last measured"),
     "lr": SignalSpec("1", "learning rate in effect in the step, first param group, trainguard's factor included"),
     "lr_scale": SignalSpec("ratio", "the factor trainguard applies to the learning rate; 1 when it does not interfere"),
     "weight_decay": SignalSpec("1", "largest weight decay of the param groups in effect in the step"),
-    "activation_sparsity": SignalSpec("ratio", "share of activations with |a| < 0.1, as the seed defines it"),
-    "confidence": SignalSpec("ratio", "mean over the batch of the largest softmax probability"),
-    "prediction_entropy": SignalSpec(
-        "ratio", "entropy of the predicted classes of the batch over log K; 0 is collapse"
-    ),
-    "dead_units": SignalSpec("ratio", "share of activation units that are zero on the whole batch"),
     "step_seconds": SignalSpec("seconds", "time from the end of the last guarded step to the end of this one"),
+    "throughput": SignalSpec("samples/second", "samples of the batch over the step's time"),
+    "memory_bytes": SignalSpec(
+        "bytes", "peak memory of the CUDA device, or resident memory of the process without one"
+    ),
+    "overhead_ratio": SignalSpec("ratio", "share of the step's time that the guard took"),
     # as the seed writes them
+    "confidence": SignalSpec("ratio", "mean over the batch of the largest softmax probability"),
+    "activation_sparsity": SignalSpec("ratio", "share of activations with |a| < 0.1, as the seed defines it"),
     "class_separation": SignalSpec(
         "1", "sum over classes of |class mean - mean| over the class's variance, as the seed defines it"
     ),
     "feature_utilization": SignalSpec("ratio", "share of features with a standard deviation above 0.1 over the batch"),
     "compressibility": SignalSpec("ratio", "share of parameters with |w| < 0.1, as the seed defines it"),
+    "prunable_fraction": SignalSpec("ratio", "share of parameters with |w| < 0.01, which the seed prunes"),
     # scale-free
-    "zero_fraction": SignalSpec("ratio", "share of activations that are exactly zero"),
     "confidence_normalized": SignalSpec("ratio", "(confidence - 1/K) / (1 - 1/K): 0 is chance, whatever the classes K"),
+    "prediction_entropy": SignalSpec(
+        "ratio", "entropy of the predicted classes of the batch over log K; 0 is collapse"
+    ),
+    "zero_fraction": SignalSpec("ratio", "share of activations that are exactly zero"),
+    "dead_units": SignalSpec("ratio", "share of activation units that are zero on the whole batch"),
     "class_separation_r2": SignalSpec(
-        "1", "1 - mean cosine distance within classes / between classes, of penultimate features; at most 1"
+        "ratio", "1 - mean cosine distance within classes / between classes, of the features"
     ),
     "kappa_compressibility": SignalSpec(
-        "ratio", "1 - the share of the weights' L2 norm that is lost when only the largest kappa of them are kept"
+        "ratio", "1 - the share of the weights' L2 norm that is lost when only the largest tenth of them is kept"
     ),
     "pq_index": SignalSpec("ratio", "sparsity of the weights by their L1 and L2 norm; 0 is all equal"),
+    "param_norm": SignalSpec("1", "L2 norm of the parameters that train"),
     "update_ratio": SignalSpec("1", "L2 norm of the step's parameter update over that of the parameters"),
-    "rms_ratio": SignalSpec("1", "root mean square of gradient over its running second moment; above 2 is a mismatch"),
-    "param_norm": SignalSpec("1", "L2 norm of all parameters together"),
+    "rms_ratio": SignalSpec(
+        "1", "root mean square of gradient over its running second moment, largest tensor; above 2 is a mismatch"
+    ),
     "bias_conflict_loss_share": SignalSpec("ratio", "share of the loss that comes from bias-conflicting samples"),
-    "gated": SignalSpec("1", "updates that the gate dropped since it was last measured"),
-    "nonfinite": SignalSpec("1", "elements of the gradients that are NaN or infinite"),
-    "throughput": SignalSpec("samples/second", "training samples per second of the step"),
-    "memory_bytes": SignalSpec("bytes", "peak memory of the accelerator, or of the process where there is none"),
-    "overhead_ratio": SignalSpec("ratio", "share of the step's time that the guard took"),
 }

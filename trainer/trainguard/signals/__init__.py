@@ -1,16 +1,24 @@
-"""The signals of the trainer, one file per family."""
+"""The signals of the trainer: one file per family, sensors that measure them, and here the list of all."""
+
+import logging
 
 from trainguard.faults import Faults
 from trainguard.levers import Levers
 from trainguard.settings import Settings
-from trainguard.signals.activations import ActivationSparsity, DeadUnits
+from trainguard.signals.activations import Activations
 from trainguard.signals.base import Sensor
+from trainguard.signals.features import Features, source_of
 from trainguard.signals.gating import GateSensor
 from trainguard.signals.gradients import Gradients
+from trainguard.signals.hooks import outside_compiled
 from trainguard.signals.knobs import KnobSensor
+from trainguard.signals.moments import RmsRatio
 from trainguard.signals.optimizer import LearningRateSensor, WeightDecaySensor
-from trainguard.signals.predictions import Confidence, Loss, PredictionEntropy
-from trainguard.signals.timing import StepSeconds
+from trainguard.signals.predictions import BiasConflict, Loss, Predictions
+from trainguard.signals.resources import Memory, Time
+from trainguard.signals.weights import UpdateRatio, Weights
+
+logger = logging.getLogger("trainguard")
 
 
 def offered(
@@ -19,12 +27,32 @@ def offered(
     faults: Faults,
 ) -> list[Sensor]:
     """A sensor for every signal that can be measured on this model, in the order in which samples carry them."""
-    model, watched = settings.model, settings.activations
-    sensors: list[Sensor] = [Loss(), Gradients(model), LearningRateSensor(levers.learning_rate)]
+    model = settings.model
+    sensors: list[Sensor] = [
+        Loss(),
+        Gradients(model),
+        GateSensor(levers.gate),
+        LearningRateSensor(levers.learning_rate),
+    ]
     if levers.weight_decay.exists:
         sensors.append(WeightDecaySensor(levers.weight_decay))
-    sensors += [Confidence(), PredictionEntropy()]
-    if watched:
-        sensors += [ActivationSparsity(watched, faults), DeadUnits(model, watched, faults)]
     sensors += [KnobSensor(levers.knobs, name) for name in levers.knobs]
-    return [*sensors, GateSensor(levers.gate), StepSeconds()]
+    sensors += [Predictions(), BiasConflict(), *_hooked(settings, faults)]
+    return [*sensors, RmsRatio(model), UpdateRatio(model), Weights(model), Time(), Memory(model)]
+
+
+def _hooked(settings: Settings, faults: Faults) -> list[Sensor]:
+    """Sensors that look into the forward pass. Compiled code does not let them: that is said."""
+    model, sensors = settings.model, list[Sensor]()
+    watched = outside_compiled(model, settings.activations)
+    source = settings.features or source_of(model)
+    visible = outside_compiled(model, [source] if source else [])
+    if watched:
+        sensors.append(Activations(model, watched, faults))
+    if visible:
+        sensors.append(Features(visible[0], settings.features is not None, faults))
+    if num_hidden := len(settings.activations) - len(watched):
+        logger.warning("%s activation modules lie in compiled code, where they cannot be watched", num_hidden)
+    if source and not visible:
+        logger.warning("the features lie in compiled code: their signals are not measured")
+    return sensors

@@ -1,10 +1,11 @@
-"""Norms of gradients, of each and of all together, in one pass."""
+"""Norms of many tensors, of each and of all together, in one pass."""
 
 from collections.abc import Iterable
 from typing import NamedTuple
 
 import torch
 from torch import Tensor
+from torch.nn import Parameter
 
 
 class GradNorms(NamedTuple):
@@ -23,31 +24,37 @@ def grads_of(parameters: Iterable[Tensor]) -> list[Tensor]:
 
 
 def grad_norms(grads: list[Tensor]) -> GradNorms:
-    """On the device of the first of at least one gradient; of any devices, types and layouts.
+    """On the device of the first of at least one gradient. NaN or infinite as soon as one element is."""
+    each = norms(grads)
+    return GradNorms(torch.linalg.vector_norm(each), each)
 
-    Gradients of 16 bits are summed up in 32. NaN or infinite as soon as one element is.
+
+def norms(tensors: list[Tensor], order: float = 2.0) -> Tensor:
+    """The norm of each of at least one tensor, of any devices, types and layouts, on the device of the first.
+
+    Numbers of 16 bits are summed up in 32.
     """
-    if alike(grads):
-        norms = torch.stack(torch._foreach_norm(grads, 2.0, dtype=_wide(grads[0].dtype)))
-    else:
-        norms = torch.stack([_norm(grad).to(grads[0].device) for grad in grads])
-    return GradNorms(torch.linalg.vector_norm(norms), norms)
+    if alike(tensors):
+        return torch.stack(torch._foreach_norm(tensors, order, dtype=_wide(tensors[0].dtype)))
+    each = [torch.linalg.vector_norm(_dense(t), order, dtype=_wide(t.dtype)).float() for t in tensors]
+    return torch.stack([norm.to(each[0].device) for norm in each])
 
 
-def alike(grads: list[Tensor]) -> bool:
+def alike(tensors: list[Tensor]) -> bool:
     """Whether one fused kernel can take them all: plain dense tensors of one device and type."""
-    device, dtype = grads[0].device, grads[0].dtype
+    device, dtype = tensors[0].device, tensors[0].dtype
     return all(
-        type(grad) is Tensor and grad.dtype is dtype and grad.layout is torch.strided and grad.device == device
-        for grad in grads
+        type(tensor) in _PLAIN and tensor.dtype is dtype and tensor.layout is torch.strided and tensor.device == device
+        for tensor in tensors
     )
 
 
-def _norm(grad: Tensor) -> Tensor:
-    if grad.layout is torch.sparse_coo:
-        grad = grad.coalesce().values()
-    norm: Tensor = torch.linalg.vector_norm(grad, dtype=_wide(grad.dtype))
-    return norm.to(torch.float32)
+_PLAIN = (Tensor, Parameter)
+
+
+def _dense(tensor: Tensor) -> Tensor:
+    """What a sparse tensor holds; an index that comes twice counts as the sum."""
+    return tensor.coalesce().values() if tensor.layout is torch.sparse_coo else tensor
 
 
 def _wide(dtype: torch.dtype) -> torch.dtype | None:

@@ -1,7 +1,7 @@
 """Signals of what the model says: its loss and its logits.
 
 Classes lie on the last axis of the logits, or on axis 1 where the targets' shape says so (dense prediction:
-logits N x K x H x W, targets N x H x W). Fewer than two classes have no distribution to speak of: None.
+logits N x K x H x W, targets N x H x W). Fewer than two classes have no distribution to speak of: no value.
 """
 
 import math
@@ -24,42 +24,71 @@ class Loss(Sensor):
         return {"loss": view.loss.detach() if isinstance(view.loss, Tensor) else view.loss}
 
 
-class Confidence(Sensor):
-    """``confidence``: mean over the batch of the largest softmax probability, between 1/K and 1. The seed's word.
+class Predictions(Sensor):
+    """``confidence``, ``confidence_normalized`` and ``prediction_entropy``, of K classes.
 
-    NaN where a row of logits holds NaN or +inf.
+    ``confidence``: mean over the batch of the largest softmax probability, between 1/K and 1; the seed's. NaN where a
+    row of logits holds NaN or +inf.
+    ``confidence_normalized``: (confidence - 1/K) / (1 - 1/K), between 0 and 1 for any K.
+    ``prediction_entropy``: -sum_c p_c log p_c / log K, p_c the share of rows whose largest logit is that of c: 0 is
+    collapse on one class, 1 is even. A batch of N < K rows cannot exceed log N / log K. NaN where any logit is NaN.
     """
 
-    name = "confidence"
-    signals = every(confidence=1)
+    name = "predictions"
+    signals = every(confidence=1, confidence_normalized=1, prediction_entropy=100)
 
     def before_step(self, view: StepView, due: AbstractSet[str]) -> Mapping[str, Value]:
         logits = classes_last(view)
         if logits is None:
             return {}
-        return {"confidence": torch.softmax(logits, dim=-1).amax(dim=-1).mean()}
+        values: dict[str, Value] = {}
+        if "confidence" in due or "confidence_normalized" in due:
+            confidence = _scalar(torch.softmax(logits, dim=-1, dtype=_wide(logits)).amax(dim=-1).mean())
+            chance = 1.0 / logits.shape[-1]
+            values["confidence"] = confidence
+            values["confidence_normalized"] = (confidence - chance) / (1.0 - chance)
+        if "prediction_entropy" in due:
+            values["prediction_entropy"] = prediction_entropy(logits)
+        return values
 
 
-class PredictionEntropy(Sensor):
-    """``prediction_entropy``: of the predicted classes over the batch, over log K: 0 is collapse, 1 is even.
+class BiasConflict(Sensor):
+    """``bias_conflict_loss_share``: share of the loss that comes from samples whose group is not their class.
 
-    -sum_c p_c log p_c / log K, p_c the share of rows whose argmax is c; a batch of N < K rows cannot exceed
-    log N / log K. NaN where any logit is NaN. Costs a host sync on an accelerator: a probe, not a steady signal.
+    sum of l over y != s / sum of l, with l the cross-entropy of each sample, -log softmax(logits)_y, y its target
+    and s its group, the spurious attribute (github.com/mbarsbey/advcomp; arXiv 2507.17748 finds that robustness goes
+    with it). Class weights and label smoothing of the loop's own loss are not in it. Targets that are no class, such
+    as an index to ignore, count for nothing. No value without logits, targets and groups; NaN where a logit that
+    counts is NaN, or the whole loss is 0.
     """
 
-    name = "prediction_entropy"
-    signals = every(prediction_entropy=None)
+    name = "bias_conflict"
+    signals = every(bias_conflict_loss_share=1)
 
     def before_step(self, view: StepView, due: AbstractSet[str]) -> Mapping[str, Value]:
-        logits = classes_last(view)
-        if logits is None:
+        logits, targets, groups = classes_last(view), view.targets, view.groups
+        if logits is None or targets is None or groups is None or targets.is_floating_point():
             return {}
-        if bool(logits.isnan().any()):
-            return {self.name: math.nan}
-        num_classes = logits.shape[-1]
-        counts = torch.bincount(logits.argmax(dim=-1).flatten(), minlength=num_classes)
-        shares = counts.double() / counts.sum()
-        return {self.name: -torch.xlogy(shares, shares).sum() / math.log(num_classes)}
+        if not (groups.shape == targets.shape == logits.shape[:-1]):
+            shapes = f"{tuple(groups.shape)}, targets {tuple(targets.shape)} and logits {tuple(logits.shape)}"
+            raise ValueError(f"groups have shape {shapes}, wanted one group and one target for each row of logits")
+        targets, groups = (of.to(logits.device, non_blocking=True) for of in (targets, groups))
+        classes = targets.long().clamp(0, logits.shape[-1] - 1)
+        log_shares = torch.log_softmax(logits, dim=-1, dtype=_wide(logits))
+        losses = -log_shares.gather(-1, classes.unsqueeze(-1)).squeeze(-1)
+        losses = torch.where(classes == targets, losses, 0.0)
+        return {"bias_conflict_loss_share": torch.where(groups != targets, losses, 0.0).sum() / losses.sum()}
+
+
+def prediction_entropy(logits: Tensor) -> Tensor:
+    """Entropy of the predicted classes over its largest value, log K; NaN where any logit is NaN."""
+    num_classes = logits.shape[-1]
+    predicted = logits.argmax(dim=-1).flatten()
+    counts = torch.zeros(num_classes, device=logits.device)
+    counts.scatter_add_(0, predicted, torch.ones(1, device=logits.device).expand(predicted.shape))
+    shares = counts / predicted.numel()
+    entropy = -torch.xlogy(shares, shares).sum() / math.log(num_classes)
+    return torch.where(logits.isnan().any(), math.nan, entropy)
 
 
 def classes_last(view: StepView) -> Tensor | None:
@@ -72,3 +101,12 @@ def classes_last(view: StepView) -> Tensor | None:
         if targets == logits.shape[:1] + logits.shape[2:] and targets != logits.shape[:-1]:
             logits = logits.movedim(1, -1)
     return logits if logits.shape[-1] > 1 and logits.numel() else None
+
+
+def _scalar(value: Tensor) -> float | Tensor:
+    """A number on the CPU, where reading it costs nothing."""
+    return float(value) if value.is_cpu else value
+
+
+def _wide(logits: Tensor) -> torch.dtype | None:
+    return torch.float32 if logits.dtype in (torch.float16, torch.bfloat16) else None

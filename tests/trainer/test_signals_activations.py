@@ -1,0 +1,116 @@
+"""Signals of the activations against their formulas, and the hooks that see them."""
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+from tests.trainer import formulas
+from tests.trainer.sensing import measure
+from trainguard.faults import Faults
+from trainguard.signals.activations import Activations, activations_of
+from trainguard.signals.counting import count_below, count_nonfinite, count_zeros
+
+DTYPES = [torch.float32, torch.float64, torch.bfloat16, torch.float16]
+
+
+def activations(model: nn.Module, *inputs: torch.Tensor) -> dict[str, float]:
+    """What is measured over forward passes of these inputs."""
+    faults = Faults()
+    sensor = Activations(model, activations_of(model), faults)
+    values = measure(sensor, forward=lambda: [model(x) for x in inputs])
+    assert faults.counts == {}
+    assert not any(module._forward_hooks or module._forward_pre_hooks for module in model.modules())
+    return values
+
+
+@pytest.mark.parametrize("dtype", DTYPES, ids=str)
+@pytest.mark.parametrize("make", [nn.ReLU, nn.GELU, nn.Tanh])
+def test_activations(make, dtype: torch.dtype) -> None:
+    """Shares over all outputs of all watched modules."""
+    torch.manual_seed(0)
+    model = nn.Sequential(make(), nn.Linear(6, 50), make()).to(dtype)
+    x = (torch.randn(3, 6) * 0.3).to(dtype)
+    first = formulas.array(model[0](x))
+    second = formulas.array(model[1:](model[0](x)))
+    outputs = np.concatenate([first.ravel(), second.ravel()])
+    assert activations(model, x) == pytest.approx(
+        {
+            "activation_sparsity": np.mean(np.abs(outputs) < 0.1),
+            "zero_fraction": np.mean(outputs == 0),
+            "dead_units": np.mean([*(first == 0).all(axis=0), *(second == 0).all(axis=0)]),
+        },
+        rel=1e-6,
+        abs=1e-6,
+    )
+
+
+def test_about_half_of_an_untrained_networks_units_are_small() -> None:
+    """Why the seed's threshold of 30 % says little."""
+    torch.manual_seed(0)
+    values = activations(nn.Sequential(nn.Linear(64, 500), nn.ReLU()), torch.randn(100, 64))
+    assert values["zero_fraction"] == pytest.approx(0.5, abs=0.05)
+    assert values["activation_sparsity"] > values["zero_fraction"]
+
+
+@pytest.mark.parametrize("dtype", DTYPES, ids=str)
+def test_units(dtype: torch.dtype) -> None:
+    """Channels of images, places of the last axis else; a unit lives if one sample, of any micro-batch, shows it."""
+    images = torch.zeros(2, 3, 4, 4, dtype=dtype)
+    images[1, 2, 3, 0] = 1
+    assert activations(nn.ReLU(), images)["dead_units"] == pytest.approx(2 / 3)
+    words = torch.zeros(2, 5, 4, dtype=dtype)
+    words[0, 1, 3] = words[1, 4, 0] = float("nan")
+    assert activations(nn.ReLU(), words)["dead_units"] == 0.5
+    assert activations(nn.ReLU(), words, torch.ones(2, 5, 4, dtype=dtype))["dead_units"] == 0
+    assert activations(nn.ReLU(), torch.zeros(7, dtype=dtype))["dead_units"] == 1
+
+
+def test_a_module_used_twice_has_units_of_its_own_in_each_use() -> None:
+    """A shared ReLU is a torchvision idiom."""
+
+    class Shared(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.relu = nn.ReLU()
+
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            return self.relu(-self.relu(x))
+
+    x = torch.ones(2, 3, 4, 4)
+    assert activations(Shared(), x, x)["dead_units"] == 0.5
+
+
+def test_what_has_no_activations() -> None:
+    """No forward pass, an empty batch, a model in evaluation."""
+    assert activations(nn.ReLU()) == {}
+    assert activations(nn.ReLU(), torch.zeros(0, 4)) == pytest.approx({"dead_units": 1.0})
+    assert activations(nn.ReLU().eval(), torch.zeros(2, 4)) == {}
+
+
+def test_a_hook_that_fails_harms_no_forward_pass(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It is noted, and the output is what it is."""
+    monkeypatch.setattr("trainguard.signals.activations.count_below", lambda *_: 1 / 0)
+    faults, model = Faults(), nn.ReLU()
+    sensor = Activations(model, [model], faults)
+    seen: list[torch.Tensor] = []
+    measure(sensor, forward=lambda: seen.append(model(torch.ones(3))))
+    assert torch.equal(seen[0], torch.ones(3))
+    assert faults.counts == {"signal.activations": 1}
+
+
+@pytest.mark.parametrize("dtype", DTYPES, ids=str)
+def test_counts(dtype: torch.dtype, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The same in one piece and in many, in memory of any order."""
+    torch.manual_seed(0)
+    tensor = (torch.randn(40, 50) * 0.1).to(dtype)
+    tensor[torch.rand(40, 50) < 0.3] = 0
+    tensor[3, :4] = torch.tensor([float("nan"), float("inf"), -float("inf"), 0.1]).to(dtype)
+    exact = formulas.array(tensor)
+    for piece in (1 << 22, 7):
+        monkeypatch.setattr("trainguard.signals.counting._PIECE", piece)
+        for view in (tensor, tensor.t(), tensor[::2, 1:]):
+            part = exact if view.numel() == 2000 else exact[::2, 1:]
+            assert int(count_below(view, 0.1)) == np.sum(np.abs(part) < 0.1)
+            assert int(count_zeros(view)) == np.sum(part == 0)
+            assert int(count_nonfinite([view, view])) == 2 * np.sum(~np.isfinite(part))

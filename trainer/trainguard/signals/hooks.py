@@ -1,0 +1,66 @@
+"""Forward hooks that look at tensors on their way, and harm nothing.
+
+Even a hook that does nothing costs 1.5 % of a small model's step, so hooks exist only from the end of one step to
+the end of the next, where a signal is due. They run inside the user's forward pass: they swallow what goes wrong in
+them, look only while the module is in training, and draw nothing from any random generator.
+
+Inside a module that ``torch.compile`` has compiled no hook runs, and one that is there while it compiles would
+become part of the compiled code. So none is put there, and one that gets there all the same does nothing.
+"""
+
+from collections.abc import Callable, Iterable
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.utils.hooks import RemovableHandle
+
+from trainguard.faults import Faults
+
+Look = Callable[[nn.Module, Tensor], None]
+
+
+class Hooks:
+    """The hooks of one sensor. ``what`` names it in the faults."""
+
+    def __init__(self, what: str, faults: Faults) -> None:
+        self._what, self._faults = what, faults
+        self._handles: list[RemovableHandle] = []
+
+    def on_output(self, module: nn.Module, look: Look) -> None:
+        """Show each output of the module that is a tensor, detached."""
+        self._handles.append(module.register_forward_hook(lambda module, _, output: self._show(look, module, output)))
+
+    def on_input(self, module: nn.Module, look: Look) -> None:
+        """Show the first input of each call of the module that is a tensor, detached."""
+        self._handles.append(
+            module.register_forward_pre_hook(lambda module, inputs: self._show(look, module, *inputs[:1]))
+        )
+
+    def on_call(self, module: nn.Module, run: Callable[[], None]) -> None:
+        """Run something before each call of the module."""
+        self._handles.append(module.register_forward_pre_hook(lambda *_: run()))
+
+    def remove(self) -> None:
+        for handle in self._handles:
+            handle.remove()
+        self._handles.clear()
+
+    def _show(self, look: Look, module: nn.Module, value: Any = None) -> None:
+        if torch.compiler.is_compiling() or not module.training or not isinstance(value, Tensor):
+            return
+        with self._faults.around(self._what), torch.no_grad():
+            look(module, value.detach())
+
+
+def outside_compiled(model: nn.Module, modules: Iterable[nn.Module]) -> list[nn.Module]:
+    """Those of the modules that lie inside no compiled part of the model."""
+    compiled = {inner for module in model.modules() for inner in _compiled_by(module)}
+    return [module for module in modules if module not in compiled]
+
+
+def _compiled_by(module: nn.Module) -> Iterable[nn.Module]:
+    """What ``torch.compile(module)``, or in place ``module.compile()``, has compiled: not the wrapper it gives back."""
+    if "_orig_mod" in module._modules:
+        return module._modules["_orig_mod"].modules()  # type: ignore[union-attr]
+    return () if module._compiled_call_impl is None else module.modules()

@@ -1,0 +1,63 @@
+"""Signals of what training costs: time and memory."""
+
+import os
+import resource
+import sys
+from collections.abc import Mapping
+from collections.abc import Set as AbstractSet
+from pathlib import Path
+
+import torch
+from torch import nn
+
+from trainguard.signals.base import Sensor, StepView, Value, every
+
+_STATM = Path("/proc/self/statm")
+
+
+class Time(Sensor):
+    """``step_seconds`` and ``throughput``; none in the first step.
+
+    ``step_seconds``: from the end of the last guarded step to the end of this one. Everything the loop does in
+    between counts: loading data, a validation phase, the guard itself.
+    ``throughput``: samples per second: the length of the targets, or else of the logits, over step_seconds. Of
+    several micro-batches in one step the guard sees the last one only, so that the value is too small by their
+    number.
+    """
+
+    name = "time"
+    signals = every(step_seconds=1, throughput=1)
+
+    def after_step(self, view: StepView, due: AbstractSet[str]) -> Mapping[str, Value]:
+        values: dict[str, Value] = {"step_seconds": view.seconds}
+        batch = view.targets if view.targets is not None else view.logits
+        if view.seconds and batch is not None and batch.dim():
+            values["throughput"] = len(batch) / view.seconds
+        return values
+
+
+class Memory(Sensor):
+    """``memory_bytes``: the most that tensors ever took of the model's CUDA device; without one, what the process has
+    resident now.
+    """
+
+    name = "memory_bytes"
+    signals = every(memory_bytes=100)
+
+    def __init__(self, model: nn.Module) -> None:
+        devices = [parameter.device for parameter in model.parameters() if parameter.is_cuda]
+        self._device = devices[0] if devices else None
+
+    def after_step(self, view: StepView, due: AbstractSet[str]) -> Mapping[str, Value]:
+        if self._device is not None:
+            return {"memory_bytes": float(torch.cuda.max_memory_allocated(self._device))}
+        return {"memory_bytes": float(resident_bytes())}
+
+
+def resident_bytes() -> int:
+    """Memory of this process that is resident; where the system does not tell, the most that ever was."""
+    try:
+        return int(_STATM.read_bytes().split()[1]) * os.sysconf("SC_PAGE_SIZE")
+    except OSError:
+        peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+        return peak if sys.platform == "darwin" else peak * 1024
