@@ -3,7 +3,7 @@
 PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
-CODE := wire rules trainer monitor tests benchmarks
+CODE := wire rules trainer monitor grafana tests benchmarks
 
 .PHONY: demo test check format bench clean
 

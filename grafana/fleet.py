@@ -12,6 +12,8 @@ BADNESS = (
     f'+ sum by (run) (increase(trainguard_decisions_total{{{JOB}, verdict="act"}}[1h]))'
 )
 
+SILENT = f"time() - max by (run) (trainguard_run_last_sample_timestamp_seconds{{{JOB}}})"
+
 
 def build() -> Dashboard:
     made = board("trainguard-fleet", "Trainguard / Fleet", "All runs that the monitors follow, worst first.")
@@ -64,7 +66,7 @@ def _all() -> Iterator[Panel]:
             "step": f"max by (run) (trainguard_run_step{{{JOB}}})",
             "generation": f"max by (run) (trainguard_run_generation{{{JOB}}})",
             "loss": f'max by (run) (trainguard_run_signal{{{JOB}, signal="loss"}})',
-            "seconds since the last sample": f"time() - max by (run) (trainguard_run_last_sample_timestamp_seconds{{{JOB}}})",
+            "seconds since the last sample": SILENT,
         },
     )
     yield lines(

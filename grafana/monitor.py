@@ -33,7 +33,10 @@ def _now() -> Iterator[Panel]:
     )
     yield number("Runs", "Followed, held, ended or failed.", "none", query(f"sum(trainguard_runs{{{JOB}}})"))
     yield number(
-        "Memory", "Resident, the largest monitor.", "bytes", query(f"max(process_resident_memory_bytes{{{JOB}}})")
+        "Largest memory",
+        "Resident, of the largest monitor.",
+        "bytes",
+        query(f"max(process_resident_memory_bytes{{{JOB}}})"),
     )
     lost = query(
         f"sum(trainguard_trainer_records_lost_total{{{JOB}}}) + sum(trainguard_records_corrupt_total{{{JOB}}})"

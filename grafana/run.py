@@ -27,8 +27,8 @@ def _now() -> Iterator[Panel]:
         query(f"time() - trainguard_run_last_sample_timestamp_seconds{{{RUN}}}"),
         [(None, GREEN), (60.0, AMBER), (600.0, RED)],
     )
-    yield number("Loss", "Training loss of the last step.", "short", query(_signal("loss")))
-    yield number("Learning rate", "In effect, trainguard's factor included.", "sci", query(_signal("lr")))
+    yield number("Loss now", "Training loss of the last step.", "short", query(_signal("loss")))
+    yield number("Learning rate now", "In effect, trainguard's factor included.", "sci", query(_signal("lr")))
     yield number(
         "Rules firing",
         "Rules whose condition has held long enough.",

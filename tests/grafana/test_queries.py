@@ -1,0 +1,60 @@
+"""Every query of every panel gives data, on a real Prometheus that holds a recorded run."""
+
+import json
+import subprocess
+import urllib.parse
+import urllib.request
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.grafana.boards import filled_in, queries
+from tests.grafana.recorded import END, STEPS, record
+from tests.monitor.helpers import RULES
+from tests.support.daemons import prometheus
+from tests.support.tools import need
+from trainguard_rules import load_rules
+
+FOLDER = Path(__file__).parents[2] / "grafana" / "prometheus"
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    need("prometheus")
+    folder = tmp_path_factory.mktemp("recorded")
+    rules = folder / "rules.yaml"
+    rules.write_text(RULES)
+    blocks = record(folder, load_rules([str(rules)]))
+    config = folder / "prometheus.yml"
+    config.write_text("global: {scrape_interval: 15s}\n")
+    with prometheus(config, blocks) as url:
+        yield url
+
+
+@pytest.mark.parametrize("query", queries(), ids=lambda query: f"{query.board}-{query.panel}-{query.expr[:30]}")
+def test_every_query_gives_data(server: str, query):
+    parameters = {"query": filled_in(query.expr), "start": END - STEPS + 60, "end": END, "step": 15}
+    with urllib.request.urlopen(f"{server}/api/v1/query_range?{urllib.parse.urlencode(parameters)}") as answer:
+        found = json.load(answer)["data"]["result"]
+    assert found, filled_in(query.expr)
+
+
+def promtool(*arguments: str) -> None:
+    done = subprocess.run([need("promtool"), *arguments], cwd=FOLDER, capture_output=True, text=True)
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+def test_promtool_accepts_the_configuration():
+    promtool("check", "config", "prometheus.yml")
+    promtool("check", "rules", "--lint=all", "--lint-fatal", "alerts.yml")
+
+
+def test_the_alerts_do_what_they_say():
+    promtool("test", "rules", "alerts_test.yml")
+
+
+def test_every_alert_is_tested():
+    alerts = {line.split()[-1] for line in (FOLDER / "alerts.yml").read_text().splitlines() if "- alert:" in line}
+    tested = (FOLDER / "alerts_test.yml").read_text()
+    assert {alert for alert in alerts if f"alertname: {alert}\n        exp_alerts" not in tested} == set()
