@@ -146,6 +146,8 @@ RULES = st.lists(
                     "loss > 2 * quantile(loss, 0.9, 7) or loss > 3 * max(loss, 5)",
                     "share(loss > 2, 6) > 0.3",
                     "cusum(loss - median(loss, 5), 0.5) > 3",
+                    "cusum(loss - median(loss, 5), 0.5, restart=3) >= 3 or since_best(loss, steps, 0.1, 0.1) >= 9",
+                    "loss > 1.5 * initial(max(loss, 5), 5)",
                     "slope(loss, 6) > 0.5 or delta(loss) > 4 * mad(loss, 9)",
                     "absent(grad_norm, 3) or nonfinite(loss, 4) >= 1",
                     "loss > 1.5 * at_onset(loss) or loss > 5",

@@ -92,6 +92,13 @@ def test_prev_steps_over_non_finite_samples():
     assert feed("loss > 2 * prev(loss)", [1.0, NAN, 3.0]) == [None, None, True]
 
 
+def test_the_beginning_of_a_run_is_kept():
+    """`initial` of a window is that of the first samples exactly, from the next one on."""
+    rule = "loss > 2 * initial(max(loss, 3), 3)"
+    assert feed(rule, [1.0, 3.0, 2.0, 6.0, 6.1, 20.0, 6.1]) == [None, None, None, False, True, True, True]
+    assert feed(rule, [1.0, NAN, 2.0, 4.1]) == [None, None, None, True]
+
+
 def test_nested_windows_exclude_the_current_sample_too():
     """The deviation that is learned is the one from the median before the sample."""
     p = program("median(abs(loss - median(loss, 2)), 2) > 0")
@@ -146,6 +153,8 @@ def test_a_statistic_used_twice_is_kept_once():
         ("mean(loss, loss) > 1", 12, "whole number"),
         ("mean(3, 5) > loss", 6, "x must contain a signal"),
         ("mean > 1", 1, "'mean' is a function: write mean(x, window)"),
+        ("since_best(loss, steps, 0, 0, 0) > 1", 1, "since_best takes 1 to 4 arguments, not 5"),
+        ("since_best(loss, relative_gain=2) > 1", 32, "relative_gain must be a number from 0 to 1, not '2'"),
         ("since_best(loss, weeks) > 1", 18, "one of steps, epochs, seconds"),
         ("loss.real > 1", 1, "an attribute is not part"),
         ("loss[0] > 1", 1, "a subscript is not part"),

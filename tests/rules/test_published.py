@@ -122,6 +122,13 @@ def test_foundry_high_loss_after_two_windows():
     assert fired(t, "FoundryHighLoss") == [201]
 
 
+def test_foundry_is_content_with_no_more_than_it_began_with():
+    """The cap is the highest loss of the first window, where that is lower than 10."""
+    t = trainer("llm_foundry_kill_loss_spike", steps=0)
+    t.run("loss", [4.0, *[3.0] * 249, *[4.1] * 100])
+    assert fired(t, "FoundryHighLoss") == [300]
+
+
 def test_soup_recovers_three_times_then_stops():
     """Half the learning rate each time."""
     t = trainer("soup_watchdog", steps=50)
@@ -144,10 +151,28 @@ def test_validation_without_a_better_value(pack, patience, kind):
 
 
 def test_trainpulse_plateau():
-    """A hundred steps without a lower loss."""
-    t = trainer("trainpulse", steps=0)
-    t.run("loss", [2.5] * 150)
-    assert fired(t, "TrainpulsePlateau") == [101]
+    """A hundred steps without a loss lower by 1e-5."""
+    for gain, step in ((9e-6, 101), (1.1e-5, 102)):
+        t = trainer("trainpulse", steps=0)
+        t.run("loss", [2.5, *[2.5 - gain] * 150])
+        assert fired(t, "TrainpulsePlateau") == [step]
+
+
+def test_torch_wants_a_relative_gain():
+    """Lower by a ten-thousandth of the best: less does not count, more does."""
+    for gain, reductions in ((0.9e-4, 1), (1.1e-4, 0)):
+        t = trainer("torch_reduce_on_plateau")
+        values = [0.5, *[0.5 * (1 - gain)] * 11]
+        for epoch, value in enumerate(values, start=20):
+            t.sample({"val_loss": value}, epoch=epoch)
+        assert len(t.interventions) == reductions
+
+
+def test_megatron_keeps_the_highest_of_the_first_hundred():
+    """It speaks from the next value on, and a large value that it missed raises no threshold."""
+    t = trainer("megatron_spiky", steps=0)
+    t.run("loss", [-3.0, *[2.5] * 98, 29.0, 29.0, 289.0, 2.5, 290.0, 2.5, 290.0])
+    assert fired(t, "MegatronSpikyLoss") == [104, 106]
 
 
 def test_trainscope_sees_a_small_shift():
@@ -157,6 +182,15 @@ def test_trainscope_sees_a_small_shift():
         before = len(fired(t, "TrainscopeCusum"))
         t.run("loss", [rng.gauss(2.5 + shift, 0.02) for _ in range(20)])
         assert len(fired(t, "TrainscopeCusum")) > before
+
+
+def test_trainscope_starts_afresh_after_a_report():
+    """One huge value is reported once, and has not to wear off."""
+    t = trainer("trainscope_cusum", steps=300, noise=0.02)
+    before = len(fired(t, "TrainscopeCusum"))
+    t.run("loss", [25.0, *[2.5] * 5])
+    assert len(fired(t, "TrainscopeCusum")) == before + 1
+    assert t.states("TrainscopeCusum")[-1] == (302, "inactive")
 
 
 def test_dlib_goes_back_when_the_loss_rises():

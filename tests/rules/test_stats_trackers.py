@@ -17,6 +17,7 @@ from trainguard_rules.stats import (
     Changed,
     Count,
     Cusum,
+    Initial,
     NonFinite,
     Prev,
     Share,
@@ -102,6 +103,26 @@ def test_cusum_is_the_highest_excess_of_any_run_up_to_now(stream, slack):
         assert value == pytest.approx(max(0.0, *excess), rel=1e-12, abs=1e-6)
 
 
+@given(stream=STREAMS, slack=st.floats(0, 10), restart=st.floats(0, 100))
+def test_cusum_restarts_after_the_sample_on_which_it_reached_the_bound(stream, slack, restart):
+    """Page's chart after an alarm: what came before counts no more."""
+    total = 0.0
+    for x, value in zip(stream, values(Cusum(slack, restart), stream), strict=True):
+        total = max(0.0, total + x - slack)
+        assert value == total
+        if total >= restart:
+            total = 0.0
+
+
+@given(stream=ANY, after=st.integers(0, 8))
+def test_initial_is_the_first_finite_value_after_so_many_samples(stream, after):
+    """Unknown before, and the same ever after; samples that are no numbers count."""
+    assert Initial.takes_nonfinite
+    for i, value in enumerate(values(Initial(after), stream)):
+        found = [x for x in stream[after : i + 1] if math.isfinite(x)]
+        assert repr(value) == repr(found[0] if found else math.nan)
+
+
 @given(stream=STREAMS, window=WINDOWS)
 def test_slope_equals_least_squares_on_every_prefix(stream, window):
     """From half the window and 3 samples on; the error is small against the spread, whatever the level."""
@@ -149,6 +170,20 @@ def test_since_best_counts_from_the_first_lowest_sample(stream):
     assert values(SinceBest("seconds"), stream) == [(i - b) * 0.5 for i, b in enumerate(best)]
 
 
+@given(
+    stream=st.lists(st.floats(-10, 10), max_size=40),
+    gain=st.sampled_from([0.0, 0.5, 3.0]),
+    relative=st.sampled_from([0.0, 0.1, 1.0]),
+)
+def test_since_best_wants_the_least_gain(stream, gain, relative):
+    """A lower value that is not lower by so much leaves the best where it was."""
+    best, when = math.inf, 0
+    for i, (x, value) in enumerate(zip(stream, values(SinceBest("steps", gain, relative), stream), strict=True)):
+        if i == 0 or x < best - gain - relative * abs(best):
+            best, when = x, i
+        assert value == i - when
+
+
 def test_since_best_in_epochs_is_unknown_where_the_loop_names_none():
     """Epochs are the user's to give."""
     tracker = SinceBest("epochs")
@@ -190,10 +225,13 @@ TRACKERS: list[Callable[[], Tracker]] = [
     Changed,
     partial(Count, 7),
     partial(Cusum, 0.25),
+    partial(Cusum, 0.25, 3.0),
+    partial(Initial, 2),
     partial(NonFinite, 7),
     partial(Prev, 3),
     partial(Share, 7),
     partial(SinceBest, "steps"),
+    partial(SinceBest, "steps", 0.5, 0.1),
     partial(SinceBest, "epochs"),
     partial(SinceBest, "seconds"),
     *(partial(Slope, window) for window in (1, 2, 3, 4, 9)),

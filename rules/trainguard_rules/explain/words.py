@@ -1,5 +1,6 @@
 """Expressions in words. Arithmetic stays as it is written; comparisons, logic and functions are said."""
 
+import math
 from collections.abc import Callable
 
 from trainguard_rules.expr import nodes
@@ -87,6 +88,21 @@ def _prev(call: Call) -> str:
     return f"{_of(call.argument)} {'one sample' if n == 1 else f'{n} samples'} before"
 
 
+def _since_best(call: Call) -> str:
+    unit, gain, relative = call.settings
+    margin = [f"{gain:g}"] if gain else []
+    if relative:
+        margin.append(f"{100 * float(relative):g} % of it")
+    needed = f" (a new one lower by more than {' plus '.join(margin)})" if margin else ""
+    return f"the {unit} since the lowest {_of(call.argument)}{needed}"
+
+
+def _cusum(call: Call) -> str:
+    slack, restart = call.settings
+    phrase = f"the running sum of what {_of(call.argument)} exceeds {slack:g} by"
+    return phrase if restart == math.inf else f"{phrase}, anew after {restart:g}"
+
+
 _PHRASES: dict[str, Callable[[Call], str]] = {
     "abs": lambda call: f"|{number(call.argument)}|",
     "isfinite": lambda call: f"{_of(call.argument)} is a finite number",
@@ -104,12 +120,13 @@ _PHRASES: dict[str, Callable[[Call], str]] = {
     "prev": _prev,
     "changed": lambda call: f"{_of(call.argument)} differs from the sample before",
     "best": lambda call: f"the lowest {_of(call.argument)} so far",
-    "since_best": lambda call: f"the {call.settings[0]} since the lowest {_of(call.argument)}",
+    "since_best": _since_best,
     "slope": lambda call: f"the slope of {_of(call.argument)} over the last {call.settings[0]} samples",
-    "cusum": lambda call: f"the running sum of what {_of(call.argument)} exceeds {call.settings[0]:g} by",
+    "cusum": _cusum,
     "count": lambda call: f"how many of the last {call.settings[0]} samples had ({condition(call.argument)})",
     "share": lambda call: f"the share of the last {call.settings[0]} samples that had ({condition(call.argument)})",
     "nonfinite": lambda call: f"how many of the last {call.settings[0]} values of {_of(call.argument)} were no number",
     "age": lambda call: f"the steps since a sample of {_of(call.argument)}",
+    "initial": lambda call: f"what {number(call.argument)} was after {call.settings[0]} samples",
     "at_onset": lambda call: f"what {number(call.argument)} was when the incident began",
 }

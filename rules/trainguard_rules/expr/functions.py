@@ -132,14 +132,18 @@ FUNCTIONS: dict[str, Function] = {
             "since_best",
             "time since the lowest so far",
             statistic=stats.SinceBest,
-            settings=(Setting("unit", "unit", default="steps"),),
+            settings=(
+                Setting("unit", "unit", default="steps"),
+                Setting("gain", "number", 0, 1e12, 0),
+                Setting("relative_gain", "number", 0, 1, 0),
+            ),
         ),
         _window("slope", "least-squares slope per sample over the window, this sample included", stats.Slope),
         Function(
             "cusum",
             "what x exceeds the slack by, summed up and never below 0",
             statistic=stats.Cusum,
-            settings=(Setting("slack", "number", 0, 1e12),),
+            settings=(Setting("slack", "number", 0, 1e12), Setting("restart", "number", 0, 1e12, INF)),
         ),
         Function(
             "count",
@@ -163,6 +167,12 @@ FUNCTIONS: dict[str, Function] = {
             settings=(Setting("window", "whole", 1, 1e9),),
             argument="signal",
             gives_truth=True,
+        ),
+        Function(
+            "initial",
+            "what x was on the first sample after so many, once and for all",
+            statistic=stats.Initial,
+            settings=(Setting("after", "whole", 0, 1e9),),
         ),
         Function("at_onset", "what x was when the incident began", statistic=AtOnset),
     )

@@ -234,7 +234,7 @@ class _Reader:
         if not at.args or odd:
             self.problem(at, f"{_quote(at)}: write {function.usage}")
         else:
-            wanted = str(least) if least == most else f"{least} or {most}"
+            wanted = str(least) if least == most else f"{least} {'or' if most - least == 1 else 'to'} {most}"
             noun = "argument" if wanted == "1" else "arguments"
             self.problem(at, f"{function.name} takes {wanted} {noun}, not {count}: write {function.usage}")
         return None

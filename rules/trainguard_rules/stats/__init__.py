@@ -12,6 +12,7 @@ from trainguard_rules.stats.count import Count
 from trainguard_rules.stats.cusum import Cusum
 from trainguard_rules.stats.ewma import Ewma
 from trainguard_rules.stats.extreme import Max, Min
+from trainguard_rules.stats.initial import Initial
 from trainguard_rules.stats.mad import Mad
 from trainguard_rules.stats.mean import Mean
 from trainguard_rules.stats.median import Median
@@ -30,6 +31,7 @@ __all__ = [
     "Count",
     "Cusum",
     "Ewma",
+    "Initial",
     "Mad",
     "Max",
     "Mean",
