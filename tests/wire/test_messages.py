@@ -89,11 +89,14 @@ def test_journal_round_trip(record):
 @given(st.dictionaries(st.text(min_size=1, max_size=8), st.floats(), max_size=20))
 def test_no_value_is_lost_on_the_way(values):
     """Any float comes back as it was: NaN as NaN, infinities with their sign, finite ones bit for bit."""
-    sample = sample_of(values, **HEAD)
-    back = decode_telemetry(encode(sample)).all_values()
-    assert back.keys() == values.keys()
-    for name, value in values.items():
-        assert back[name] == value or (math.isnan(back[name]) and math.isnan(value))
+    sample = sample_of(values, layers=values, **HEAD)
+    read = decode_telemetry(encode(sample))
+    layers = {name: float(norm) for name, norm in read.layers.items()}
+    for back in (read.all_values(), layers):
+        assert back.keys() == values.keys()
+        for name, value in values.items():
+            assert back[name] == value or (math.isnan(back[name]) and math.isnan(value))
+    assert list(layers) == list(values)
     assert all(math.isfinite(value) for value in sample.values.values())
 
 

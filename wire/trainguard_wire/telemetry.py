@@ -52,14 +52,14 @@ class Sample(Record, frozen=True, kw_only=True, tag="sample"):
 
     JSON has no NaN, and codecs that meet one write ``null``: so that nothing is lost, a non-finite value
     travels as its name. Use `sample_of` to make one from plain floats and `Sample.all_values` to read one back.
-    ``layers`` are the gradient norms of the layers where they are largest, by parameter name: for people to look
-    at, not for rules.
+    ``layers`` are the gradient norms of the layers where they are largest, by parameter name, as floats or names: for
+    people to look at, not for rules.
     """
 
     epoch: Count | None = None
     values: dict[str, float]
     nonfinite: dict[str, NonFinite] = field(default_factory=dict)
-    layers: dict[str, float] = field(default_factory=dict)
+    layers: dict[str, float | NonFinite] = field(default_factory=dict)
 
     def all_values(self) -> dict[str, float]:
         """Every value as a float, NaN and infinities included."""
@@ -114,15 +114,21 @@ Telemetry = Hello | Sample | Ack | CheckpointSaved | Heartbeat | Goodbye
 
 
 def sample_of(
-    values: Mapping[str, float], *, step: int, generation: int, time: float, epoch: int | None = None
+    values: Mapping[str, float],
+    *,
+    step: int,
+    generation: int,
+    time: float,
+    epoch: int | None = None,
+    layers: Mapping[str, float] | None = None,
 ) -> Sample:
-    """A `Sample` of plain floats, with the non-finite ones set apart by name.
+    """A `Sample` of plain floats, with the non-finite ones set apart by name, and those of layers put by name.
 
     The sum is finite exactly when every value is, short of overflow, which the slow path sorts out: one
     addition per value is all that a healthy sample costs.
     """
     total = sum(values.values())
-    if isfinite(total):
+    if isfinite(total) and not layers:
         return Sample(step=step, generation=generation, time=time, epoch=epoch, values=dict(values))
     return Sample(
         step=step,
@@ -131,6 +137,7 @@ def sample_of(
         epoch=epoch,
         values={name: value for name, value in values.items() if isfinite(value)},
         nonfinite={name: _name_of(value) for name, value in values.items() if not isfinite(value)},
+        layers={name: norm if isfinite(norm) else _name_of(norm) for name, norm in (layers or {}).items()},
     )
 
 
