@@ -135,7 +135,8 @@ def by_window() -> None:
     """Each round is as long as the large window, so that it pays for exactly one flip of its stacks."""
     stream = cycle(list(samples(LARGE * 5 // 2)))  # what comes is never what leaves
     print(f"cost per sample, window {LARGE:,} over window {SMALL}:")
-    for name, texts in (("all 20 rules", None), *((c, [c.format(x="loss")] * 4) for c in CONDITIONS if "W" in c)):
+    windows = [*(c for c in CONDITIONS if "W" in c), "robust_zscore({x}, W) > 12", "{x} > 3 * quantile({x}, 0.9, W)"]
+    for name, texts in (("all 20 rules", None), *((c, [c.format(x="loss")] * 4) for c in windows)):
         small, large = engine(SMALL, texts), engine(LARGE, texts)
         ratios = []
         for _ in range(TURNS + 1):

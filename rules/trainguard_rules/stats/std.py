@@ -1,9 +1,9 @@
 """The standard deviation of a sliding window.
 
 With y measured from an ``anchor``, it is the root of (Σ y² - (Σ y)² / n) / (n - 1). That subtraction loses
-digits where the anchor is far from the samples, as compared to their spread. So the anchor is one of them:
-with a spread s, it is rarely farther than some s from their mean, and n s at the very most. It is the newest
-sample of the front, which stays in the window until the next flip makes another one the anchor.
+digits where the anchor is far from the samples, as compared to their deviation s. So the anchor is one of them:
+no sample is farther than √n s from the mean, and few are farther than some s. It is the newest sample of the
+front, which stays in the window until the next flip makes another one the anchor.
 
 T. Chan, G. Golub, R. LeVeque: Algorithms for computing the sample variance, The American Statistician 37 (1983).
 """
