@@ -216,7 +216,7 @@ class Driver:
         """The end of catch-up: complete the journal, then control."""
         catchup.finish()
         due = hold.outbox.undelivered(self._engine.open_control())
-        plan = catchup.resume([message.id for message in due])
+        plan = catchup.resume()
         if plan.broken:
             self._log(logging.ERROR, "the journal does not follow from the telemetry; it begins anew")
         opened = opened_here(

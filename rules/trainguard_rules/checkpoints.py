@@ -8,8 +8,14 @@ pending or firing.
 from typing import Any
 
 from trainguard_wire.control import Promotion
+from trainguard_wire.journal import Promoted
 
 KEPT = 8
+
+
+def promoted(promotion: Promotion, time: float) -> Promoted:
+    """For the journal."""
+    return Promoted(step=promotion.step, generation=promotion.generation, time=time, checkpoint=promotion.checkpoint)
 
 
 class CheckpointBook:

@@ -2,42 +2,30 @@
 
 Policy gives the answer; here it is recorded, and what it lets through is put in the air, put before a person, or
 put on trial. Everything a rule does goes through `_answer`: its actions, its escalation, a reversal.
+
+*In hindsight* nothing is decided: what was really decided, under other rules, is on record and is taken from there
+(`recall`), so that cooldowns, limits and what is in the air are what they really are.
 """
 
-from collections.abc import Collection, Sequence
-from dataclasses import dataclass
-from typing import NamedTuple
+from collections.abc import Collection, Iterable, Sequence
 
 from trainguard_rules import policy
 from trainguard_rules.actions import ACTIONS
 from trainguard_rules.durations import Moment
-from trainguard_rules.interventions import Interventions, again, plan, withdrawn
+from trainguard_rules.hindsight import in_force, remember
+from trainguard_rules.interventions import ESCALATE, REVERT, Interventions, again, identity_of, plan
+from trainguard_rules.notices import Notices
+from trainguard_rules.orders import Orders
 from trainguard_rules.output import Output
 from trainguard_rules.policy import Answer
+from trainguard_rules.requests import Request, Requests
 from trainguard_rules.restores import RestoreBar
+from trainguard_rules.rulebook import MANUAL
+from trainguard_rules.scene import Scene
 from trainguard_rules.watch import Watch
 from trainguard_wire.control import Intervention
-from trainguard_wire.journal import Approval, Decision, Verification
+from trainguard_wire.journal import AlertNotice, Approval, Decision, Input, Order, Verification
 from trainguard_wire.telemetry import Ack, Record
-
-
-class Scene(NamedTuple):
-    """Where a decision is taken: the last values by signal, the generation, the moment, and where it is written."""
-
-    values: dict[str, float]
-    generation: int
-    now: Moment
-    output: Output
-
-
-@dataclass
-class _Request:
-    """Put before a person. ``first`` tells a rule's own actions from its escalation; ``approved`` says by whom."""
-
-    watch: Watch
-    intervention: Intervention
-    first: bool
-    approved: str = ""
 
 
 class Decisions:
@@ -47,7 +35,10 @@ class Decisions:
         self.offered: Collection[str] | None = None
         self.bar = RestoreBar()
         self.interventions = Interventions(watches)
-        self._requests: dict[str, _Request] = {}
+        self.notices = Notices(watches)
+        self.requests = Requests()
+        self.orders = Orders(self.interventions)
+        self._past: list[Decision] | None = None  # in hindsight: what was decided on this record
         self._settled_at: Moment | None = None
 
     @property
@@ -58,26 +49,25 @@ class Decisions:
     @property
     def waiting(self) -> bool:
         """Whether anything may expire: an intervention under way, or a request before a person."""
-        return bool(self.interventions.flight or self._requests)
-
-    @property
-    def requests(self) -> list[Intervention]:
-        """What waits for a person, in the order it was asked for."""
-        return [request.intervention for request in self._requests.values() if not request.approved]
+        return bool(self.interventions.flight or self.requests)
 
     def decide(self, watch: Watch, scene: Scene) -> None:
         """Answer a rule that fires on this sample and has actions."""
+        if self._past is not None:
+            return
         rule = watch.rule
         situation = self._situation(watch, scene)
-        answer = policy.ask(rule, watch.memory, situation)
+        answer = policy.ask(rule, watch.memory, situation, "" if watch.trigger is None else watch.trigger.reason)
         if answer.verdict == "hold_limit" and self._may_escalate(watch, situation):
             self._escalate(watch, scene, answer.reason)
             return
         if answer.verdict in ("act", "observe"):
             watch.memory.add(rule, scene.now)
-        elif answer.verdict == watch.verdict or (answer.verdict == "await_approval" and self._has_asked(watch)):
+        elif answer.verdict == watch.verdict or (answer.verdict == "await_approval" and self.requests.has_asked(watch)):
             return
         watch.verdict = answer.verdict
+        if watch.trigger is not None:
+            watch.trigger.answered(answer.verdict)
         self._answer(watch, plan(watch, rule.actions, scene.generation, scene.now, answer.reason), answer, scene)
 
     def judge(self, watch: Watch, scene: Scene) -> None:
@@ -96,12 +86,14 @@ class Decisions:
         remedy = watch.rule.escalate if verify.otherwise == "escalate" else ()
         if trial.failed and policy.obstacle(watch.rule, remedy, situation):
             return  # first things first: the remedy follows when nothing stands in its way
+        if trial.failed and self._past is not None and (verify.otherwise == "revert" or not watch.escalated):
+            return  # what followed is on record
         watch.begin_trial(None)
         if trial.failed and remedy and not watch.escalated:
             self._escalate(watch, scene, f"{trial.intervention.id} did not help")
         elif trial.failed and verify.otherwise == "revert":
             answer = policy.go(watch.rule, f"reverted: {trial.intervention.id} did not help")
-            reversal = plan(watch, (), scene.generation, scene.now, answer.reason, ".revert")
+            reversal = plan(watch, (), scene.generation, scene.now, answer.reason, REVERT)
             if actions := trial.undoing(reversal.id):
                 self._answer(watch, again(reversal, actions=actions), answer, scene, first=False)
 
@@ -117,7 +109,7 @@ class Decisions:
 
     def approve(self, approval: Approval, scene: Scene) -> None:
         """Take in a person's answer. One that comes too late, or to nothing that was asked, changes nothing."""
-        request = self._requests.get(approval.intervention)
+        request = self.requests.find(approval.intervention)
         if request is None:
             return
         if approval.approved:
@@ -126,25 +118,48 @@ class Decisions:
         else:
             request.watch.memory.add(request.watch.rule, scene.now)
             record = Record(step=scene.now.step, generation=scene.generation, time=approval.time)
-            self._withdraw(request, record, f"denied by {approval.by}", scene.output)
+            self.requests.withdraw(request, record, f"denied by {approval.by}", scene.output, denied=True)
+
+    def order(self, order: Order, before_step: int, scene: Scene) -> None:
+        """Take in what a person asks for; once, however often they do."""
+        self.orders.take(order, self.offered, before_step, None if self._past is not None else scene)
+
+    def is_news(self, record: Input) -> bool:
+        """Whether an input would change anything: it was not taken in before, and something waits for it."""
+        match record:
+            case Approval(intervention=intervention):
+                return any(request.id == intervention for request in self.requests.unanswered)
+            case Order(id=identity):
+                return identity not in self.orders.answers
+            case AlertNotice():
+                return self.notices.is_news(record)
+
+    def look_back(self, decided: Iterable[Decision] | None) -> None:
+        """In hindsight until this is called with None; ``decided`` is what was decided on the record at hand."""
+        self._past = None if decided is None else list(decided)
+
+    def recall(self, scene: Scene) -> None:
+        """In hindsight: let what was decided be so."""
+        while self._past:
+            self._recall(self._past.pop(0), scene)
 
     def expire(self, record: Record, scene: Scene) -> None:
         """Give up what the trainer has not answered, and what nobody has approved, in time."""
         output = scene.output
         output.journal.extend(self.interventions.give_up(record, "no acknowledgement before it expired", record.step))
-        for request in list(self._requests.values()):
+        for request in self.requests:
             if record.step > request.intervention.expires_step:
-                self._withdraw(request, record, "nobody approved it in time", output)
+                self.requests.withdraw(request, record, "nobody approved it in time", output)
             elif request.watch.state == "inactive":
-                self._withdraw(request, record, "the incident is over", output)
+                self.requests.withdraw(request, record, "the incident is over", output)
             elif request.approved:
                 self._act_on_approval(request, scene)
 
     def lose(self, record: Record, reason: str, output: Output) -> None:
         """Give up everything: there is nobody left to do it."""
         output.journal.extend(self.interventions.give_up(record, reason))
-        for request in list(self._requests.values()):
-            self._withdraw(request, record, reason, output)
+        for request in self.requests:
+            self.requests.withdraw(request, record, reason, output)
 
     def restart(self) -> None:
         """A new trainer process: nothing has happened yet."""
@@ -169,18 +184,29 @@ class Decisions:
     def _escalate(self, watch: Watch, scene: Scene, why: str) -> None:
         watch.escalated = True
         answer = policy.go(watch.rule, f"escalation: {why}")
-        escalation = plan(watch, watch.rule.escalate, scene.generation, scene.now, answer.reason, ".escalate")
+        escalation = plan(watch, watch.rule.escalate, scene.generation, scene.now, answer.reason, ESCALATE)
         self._answer(watch, escalation, answer, scene, first=False)
 
-    def _has_asked(self, watch: Watch) -> bool:
-        return any(request.watch is watch for request in self._requests.values())
+    def _recall(self, decision: Decision, scene: Scene) -> None:
+        if decision.rule == MANUAL:
+            self.orders.recall(decision)
+            return
+        watch, identity = self.interventions.watches.get(decision.rule), identity_of(decision.actions)
+        request = self.requests.take(identity) if decision.verdict == "act" else None
+        first = not identity.endswith((ESCALATE, REVERT)) if request is None else request.first
+        if watch is not None:
+            remember(watch, decision, scene.now, first=first, approved=request is not None)
+        if decision.verdict == "act":
+            self.interventions.issue(watch, in_force(decision, watch), on_trial=first)
+        elif decision.verdict == "await_approval" and watch is not None:
+            self.requests.add(Request(watch, in_force(decision, watch), first))
 
-    def _act_on_approval(self, request: _Request, scene: Scene) -> None:
+    def _act_on_approval(self, request: Request, scene: Scene) -> None:
         """As soon as the air is free: what was approved, under the id that it was approved by."""
-        if self.interventions.flight:
+        if self.interventions.flight or self._past is not None:
             return
         watch, step = request.watch, scene.now.step
-        del self._requests[request.intervention.id]
+        self.requests.take(request.intervention.id)
         watch.memory.add(watch.rule, scene.now)
         watch.verdict = None
         answer = Answer("act", f"approved by {request.approved}")
@@ -195,7 +221,7 @@ class Decisions:
             self.interventions.issue(watch, intervention, on_trial=first)
             scene.output.control.append(intervention)
         elif answer.verdict == "await_approval":
-            self._requests[intervention.id] = _Request(watch, intervention, first)
+            self.requests.add(Request(watch, intervention, first))
         watch.decided = Decision(
             step=scene.now.step,
             generation=scene.generation,
@@ -224,8 +250,3 @@ class Decisions:
                 reason=reason,
             )
         )
-
-    def _withdraw(self, request: _Request, record: Record, reason: str, output: Output) -> None:
-        del self._requests[request.intervention.id]
-        request.watch.verdict = None
-        output.journal.extend(withdrawn(record, request.intervention, reason))

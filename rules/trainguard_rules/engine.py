@@ -11,18 +11,19 @@ until the trainer has acknowledged it or it has expired (`interventions`), and o
 """
 
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 
-from trainguard_rules.checkpoints import CheckpointBook
-from trainguard_rules.decisions import Decisions, Scene
+from trainguard_rules.checkpoints import CheckpointBook, promoted
+from trainguard_rules.decisions import Decisions
 from trainguard_rules.durations import Moment
 from trainguard_rules.expectations import Vigil
 from trainguard_rules.output import Output
 from trainguard_rules.plans import Plan, Plans
 from trainguard_rules.rulebook import RuleBook
+from trainguard_rules.scene import Scene
 from trainguard_rules.watch import RuleDetail, RuleStatus, Watch
 from trainguard_wire.control import Control, Intervention
-from trainguard_wire.journal import AlertState, Approval, Promoted, Transition
+from trainguard_wire.journal import AlertNotice, AlertState, Approval, Decision, Input, Order
 from trainguard_wire.telemetry import Ack, CheckpointSaved, Goodbye, Hello, Record, Sample, Telemetry
 
 NAN = float("nan")
@@ -46,6 +47,7 @@ class Engine:
         self._vigils = [Vigil(expectation) for expectation in book.expectations]
         self._plans = Plans(self._watches)
         self._decisions = Decisions(self._watches)
+        self._notices = self._decisions.notices
         self._checkpoints = CheckpointBook(book.good_after)
         self._active: set[Watch] = set()
         self._sampled: Sample | None = None
@@ -53,8 +55,8 @@ class Engine:
         self._quiet = True
         self._output = Output([], [])
 
-    def feed(self, record: Telemetry | Approval) -> Output:
-        """Fold in one record of telemetry, or a person's answer. Never raises on any valid record."""
+    def feed(self, record: Telemetry | Input) -> Output:
+        """Fold in one record of telemetry, or what came from outside. Never raises on any valid record."""
         output = self._output
         if type(record) is Sample:
             self.records += 1
@@ -66,10 +68,26 @@ class Engine:
         self._output = Output([], [])
         return output
 
-    def _other(self, record: Telemetry | Approval, output: Output) -> None:
+    def recall(self, record: Telemetry | Input | None, decided: Iterable[Decision]) -> None:
+        """Fold in one record in hindsight: ``decided`` was really decided on it, under other rules, and nothing else.
+
+        Without a ``record``, only what was decided.
+        """
+        self._decisions.look_back(decided)
+        if record is not None:
+            self.feed(record)
+        self._decisions.recall(self._scene(Output([], [])))
+        self._decisions.look_back(None)
+        self._look_around()
+
+    def _other(self, record: Telemetry | Input, output: Output) -> None:
         match record:
             case Approval():
                 self._decisions.approve(record, self._scene(output))
+            case Order():
+                self._decisions.order(record, self._incident(), self._scene(output))
+            case AlertNotice():
+                self._notice(record, output)
             case Ack():
                 self._ack(record, output)
             case CheckpointSaved():
@@ -78,13 +96,26 @@ class Engine:
                 self._hello(record, output)
             case Goodbye():
                 self._goodbye(record, output)
-        self.records += not isinstance(record, Approval)
+        self.records += not isinstance(record, Input)
         self._look_around()
 
     def _look_around(self) -> None:
         """What the next sample has to expect."""
         self._waiting = self._decisions.waiting
         self._quiet = all(watch.quiet for watch in self._watches)
+
+    def is_news(self, record: Input) -> bool:
+        """Whether an input would change anything: it was not taken in before, and something waits for it."""
+        return self._decisions.is_news(record)
+
+    def answer_to(self, order: str) -> Decision | None:
+        """What was decided on an order, by its id."""
+        return self._decisions.orders.answers.get(order)
+
+    @property
+    def step(self) -> int:
+        """The step of the last sample; 0 before the first."""
+        return self._now.step
 
     @property
     def busy(self) -> bool:
@@ -93,7 +124,7 @@ class Engine:
 
     def open_control(self) -> list[Control]:
         """What the trainer should have been told and has not answered: due again after a monitor's restart."""
-        return [*self._checkpoints.promotions, *self._decisions.interventions.flight.interventions]
+        return [*self._checkpoints.promotions, *self.in_flight]
 
     def status(self) -> list[RuleStatus]:
         now = None if self._sampled is None else self._now
@@ -107,11 +138,11 @@ class Engine:
     @property
     def requests(self) -> list[Intervention]:
         """What waits for a person's answer."""
-        return self._decisions.requests
+        return self._decisions.requests.unanswered
 
     @property
     def in_flight(self) -> list[Intervention]:
-        """What the trainer was told, or is about to be, and has not answered."""
+        """What the trainer has been told, or will be, and has not answered."""
         return self._decisions.interventions.flight.interventions
 
     # -- samples -------------------------------------------------------------------------------------------
@@ -130,12 +161,13 @@ class Engine:
         self.last = last = values if plan.is_complete else {**self.last, **values}
         self._sampled = sample
         if self._waiting:
-            self._expire(sample, output)
+            self._decisions.expire(sample, self._scene(output))
+            self._look_around()
         plan.runs += 1
         loud: list[Watch] = []
         epoch = NAN if sample.epoch is None else sample.epoch
         (plan.run_quiet if self._quiet else plan.run)(last, sample.step, epoch, sample.time, loud)
-        if loud:
+        if loud or (self._notices.watches and self._notices.calling):
             self._attend(loud, plan, epoch, output)
         if self._vigils:
             self._keep_vigil(sample, output)
@@ -154,10 +186,6 @@ class Engine:
         if not values.keys() <= self.last.keys():  # rules that waited for a signal may come in
             self._plans.clear()
         return self._plans.of(tuple(values), self.last.keys() | values.keys(), finite=finite)
-
-    def _expire(self, sample: Sample, output: Output) -> None:
-        self._decisions.expire(sample, self._scene(output))
-        self._look_around()
 
     def _keep_vigil(self, sample: Sample, output: Output) -> None:
         for vigil in self._vigils:
@@ -184,14 +212,31 @@ class Engine:
         for watch in loud:
             if watch.trial is not None:
                 self._decisions.judge(watch, scene)
-        for watch in sorted(firing, key=lambda watch: -watch.rule.rank):
-            self._decisions.decide(watch, scene)
+        self._decide([*firing, *self._notices.calling], scene)
         for watch in loud:
             frozen = watch.state != "inactive" and not watch.rule.rolling
             plan.feed(watch, self.last, now.step, epoch, now.time, frozen=frozen)
             if watch.called and not watch.heard:
                 watch.release()  # a level is not accepted as normal before the trainer has heard of it
         self._look_around()
+
+    def _decide(self, firing: Iterable[Watch], scene: Scene) -> None:
+        for watch in sorted(firing, key=lambda watch: -watch.rule.rank):
+            self._decisions.decide(watch, scene)
+        self._decisions.recall(scene)
+
+    def _notice(self, notice: AlertNotice, output: Output) -> None:
+        """An alert fires or is over: policy is asked at once."""
+        concerned = self._notices.take(notice)
+        scene = self._scene(output)
+        for watch in concerned:
+            self._advance(watch, scene.now, output)
+        self._decide([watch for watch in self._notices.calling if watch in concerned], scene)
+
+    def _incident(self) -> int:
+        """The step that a restore by hand goes back to before: the onset of what makes the run ill, or the present."""
+        onsets = [w.onset.step for w in self._active if w.onset is not None and w.rule.judges_health]
+        return min(onsets, default=self._now.step)
 
     def _advance(self, watch: Watch, now: Moment, output: Output) -> bool:
         """Move a rule's state; true if it fires on this sample and has actions."""
@@ -204,18 +249,7 @@ class Engine:
         return watch.state == "firing" and condition is True and bool(watch.rule.actions)
 
     def _transition(self, watch: Watch, before: AlertState, now: Moment, reason: str, output: Output) -> None:
-        output.journal.append(
-            Transition(
-                step=now.step,
-                generation=self.generation,
-                time=now.time,
-                rule=watch.rule.name,
-                before=before,
-                after=watch.state,
-                value=watch.value(self.last, now),
-                reason=reason,
-            )
-        )
+        output.journal.append(watch.transition(before, self.generation, now, self.last, reason))
 
     # -- what the trainer reports --------------------------------------------------------------------------
 
@@ -234,7 +268,8 @@ class Engine:
         for i, watch in enumerate(self._watches):
             if snapshot is not None:
                 watch.restore(snapshot[i])
-            self._calm(watch, record, reason, output)
+            if watch.trigger is None:  # an alert is not about the weights
+                self._calm(watch, record, reason, output)
 
     def _calm(self, watch: Watch, record: Record, reason: str, output: Output) -> None:
         before = watch.state
@@ -260,6 +295,8 @@ class Engine:
         for watch in self._watches:
             self._calm(watch, hello, "the trainer was restarted", output)
             watch.reset(hello.step)
+        for watch in self._notices.watches:
+            self._advance(watch, Moment(hello.step, None, hello.time), output)
         for vigil in self._vigils:
             vigil.reset()
 
@@ -278,11 +315,4 @@ class Engine:
         for promotion in self._checkpoints.judge(sample.step, self.generation, healthy=self._healthy()):
             self._decisions.bar.promoted(promotion.checkpoint)
             output.control.append(promotion)
-            output.journal.append(
-                Promoted(
-                    step=sample.step,
-                    generation=self.generation,
-                    time=sample.time,
-                    checkpoint=promotion.checkpoint,
-                )
-            )
+            output.journal.append(promoted(promotion, sample.time))

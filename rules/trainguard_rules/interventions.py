@@ -11,6 +11,9 @@ from trainguard_wire.control import Action, Intervention, Parameter
 from trainguard_wire.journal import Outcome, OutcomeStatus
 from trainguard_wire.telemetry import Ack, Record
 
+ESCALATE = ".escalate"
+REVERT = ".revert"
+
 
 def plan(
     watch: Watch, planned: Sequence[PlannedAction], generation: int, now: Moment, reason: str, suffix: str = ""
@@ -55,16 +58,23 @@ def again(
     )
 
 
+def identity_of(actions: Sequence[Action]) -> str:
+    """The id of the intervention that actions belong to, whether or not it was made; "" where there are none."""
+    return actions[0].id.rpartition(".")[0] if actions else ""
+
+
 class Interventions:
-    """Those in flight, and those on trial."""
+    """Those in flight, and those on trial. ``watches`` are the rules by name."""
 
     def __init__(self, watches: Sequence[Watch]) -> None:
-        self._watches = {watch.rule.name: watch for watch in watches}
+        self.watches = {watch.rule.name: watch for watch in watches}
         self.flight = Flight()
 
-    def issue(self, watch: Watch, intervention: Intervention, *, on_trial: bool = True) -> None:
-        """Put an intervention in the air."""
+    def issue(self, watch: Watch | None, intervention: Intervention, *, on_trial: bool = True) -> None:
+        """Put an intervention in the air: a rule's, or one that a person ordered."""
         self.flight.add(intervention)
+        if watch is None:
+            return
         watch.called = True
         if watch.rule.verify is not None and on_trial:
             watch.begin_trial(Trial(intervention))
@@ -75,9 +85,9 @@ class Interventions:
         if found is None:
             return None
         intervention, action = found
-        watch = self._watches[intervention.rule]
+        watch = self.watches.get(intervention.rule)
         self._heard(watch, intervention, ack.status)
-        trial = watch.trial
+        trial = watch.trial if watch is not None else None
         if trial is not None and trial.intervention.id == intervention.id and ack.status == "applied":
             trial.note(action, ack)
             trial.since = Moment(ack.step, epoch, ack.time)
@@ -86,12 +96,16 @@ class Interventions:
     def give_up(self, record: Record, reason: str, step: int | None = None) -> Iterator[Outcome]:
         """The outcomes of what expired before ``step``, or of everything in the air."""
         for intervention, action in self.flight.lose(step):
-            self._heard(self._watches[intervention.rule], intervention, "lost")
+            self._heard(self.watches.get(intervention.rule), intervention, "lost")
             yield _outcome(record, intervention, action, "lost", reason)
 
-    def _heard(self, watch: Watch, intervention: Intervention, status: OutcomeStatus) -> None:
+    def _heard(self, watch: Watch | None, intervention: Intervention, status: OutcomeStatus) -> None:
+        if watch is None:  # a person ordered it, or the rule is gone
+            return
         if status in ("lost", "expired"):  # it never reached the trainer, and counts for nothing
             watch.memory.forget(intervention.step)
+            if watch.trigger is not None:
+                watch.trigger.ask_again()
         else:
             watch.heard = True
         if status != "applied" and watch.trial is not None and watch.trial.intervention.id == intervention.id:

@@ -65,14 +65,14 @@ class Situation(NamedTuple):
     restores_from: int = 0  # the first step at which a restore is allowed
 
 
-def ask(rule: Rule, memory: Memory, situation: Situation) -> Answer:
-    """The answer to a firing rule that has actions."""
+def ask(rule: Rule, memory: Memory, situation: Situation, reason: str = "") -> Answer:
+    """The answer to a firing rule that has actions. ``reason`` it fires for, where that is not its expression."""
     now = situation.now
     return (
         obstacle(rule, rule.actions, situation)
         or _too_soon(rule, memory, now)
         or _too_often(rule, memory, now)
-        or go(rule, f"{rule.source} held for {rule.for_}" if rule.for_.amount else rule.source)
+        or go(rule, f"{rule.source} held for {rule.for_}" if rule.for_.amount else reason or rule.source)
     )
 
 
@@ -95,21 +95,26 @@ def limit_left(rule: Rule, memory: Memory, now: Moment | None) -> int | None:
 
 def obstacle(rule: Rule, actions: Sequence[PlannedAction], situation: Situation) -> Answer | None:
     """What stands in the way of these actions, whatever the rule has done before."""
-    if answer := unsupported(actions, situation.offered):
+    if answer := unsupported((need for action in actions for need in action.needs), situation.offered):
         return answer
     if situation.inhibited and rule.unless is not None:
         return Answer("hold_inhibited", f"unless: {rule.unless.source}")
-    if situation.in_flight is not None:
-        same = situation.in_flight.step == situation.now.step
-        return Answer("hold_outranked" if same else "hold_in_flight", f"{situation.in_flight.id} is under way")
-    return _unsettled(rule, actions, situation)
+    return under_way(situation.in_flight, situation.now) or _unsettled(rule, actions, situation)
 
 
-def unsupported(actions: Iterable[PlannedAction], offered: Collection[str] | None) -> Answer | None:
+def under_way(intervention: Intervention | None, now: Moment) -> Answer | None:
+    """The objection that something is in flight, if it is; outranked by what was decided at this very step."""
+    if intervention is None:
+        return None
+    same = intervention.step == now.step
+    return Answer("hold_outranked" if same else "hold_in_flight", f"{intervention.id} is under way")
+
+
+def unsupported(needs: Iterable[str], offered: Collection[str] | None) -> Answer | None:
     """The objection that the trainer can't do it, if it can't."""
     if offered is None:
         return Answer("hold_unsupported", "no trainer has introduced itself yet")
-    missing = [need for action in actions for need in action.needs if need not in offered]
+    missing = [need for need in needs if need not in offered]
     return Answer("hold_unsupported", f"this trainer does not offer {', '.join(missing)}") if missing else None
 
 

@@ -8,11 +8,13 @@ from typing import Literal, NamedTuple
 from trainguard_rules.actions import ACTIONS, ActionModel
 from trainguard_rules.durations import Duration, Limit
 from trainguard_rules.expr import Node
+from trainguard_rules.expr.nodes import Alert
 
 Mode = Literal["act", "approve", "observe"]
 MODES: tuple[Mode, ...] = ("act", "approve", "observe")  # from free to strict
 Otherwise = Literal["escalate", "revert"]
 NONE = Duration(0, "steps")
+MANUAL = "manual"  # what a person ordered stands under this name; no rule may have it
 
 
 class Clause(NamedTuple):
@@ -73,6 +75,11 @@ class Rule:
     @property
     def source(self) -> str:
         return self.when.source
+
+    @property
+    def alert(self) -> dict[str, str] | None:
+        """The labels of the alert that fires the rule; None where an expression does."""
+        return dict(self.when.node.labels) if isinstance(self.when.node, Alert) else None
 
     @property
     def rank(self) -> int:

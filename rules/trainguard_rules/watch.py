@@ -2,6 +2,7 @@
 
 from typing import Any, NamedTuple
 
+from trainguard_rules.alerting import Trigger
 from trainguard_rules.alerts import advance
 from trainguard_rules.durations import Moment
 from trainguard_rules.expr import Program, compile_program
@@ -9,7 +10,7 @@ from trainguard_rules.policy import Memory, cooldown_left, limit_left
 from trainguard_rules.rulebook import Clause, Mode, Rule
 from trainguard_rules.template import fill
 from trainguard_rules.verification import Trial
-from trainguard_wire.journal import AlertState, Decision, Verdict
+from trainguard_wire.journal import AlertState, Decision, Transition, Verdict
 
 
 class RuleStatus(NamedTuple):
@@ -51,12 +52,13 @@ class Watch:
 
     ``quiet`` says that there is nothing to look after: inactive, and no intervention on trial. In an incident,
     ``called`` says that the rule decided to act, ``heard`` that the trainer answered, ``escalated`` that it has
-    played its last card.
+    played its last card. ``trigger`` is what fires it where no expression does.
     """
 
     def __init__(self, rule: Rule, index: int) -> None:
         self.rule = rule
         self.index = index
+        self.trigger = None if rule.alert is None else Trigger(rule.alert)
         self.when = compile_program(rule.when.node, f"r{index}_")
         self.resolve = self._program(rule.resolve, "r")
         self.unless = self._program(rule.unless, "u")
@@ -82,7 +84,8 @@ class Watch:
 
     def advance(self, values: dict[str, float], now: Moment) -> tuple[AlertState, bool | None]:
         """Move the state by one evaluation; gives the state before, and the condition."""
-        before, condition = self.state, self.when.evaluate(values, *now.clock)
+        before = self.state
+        condition = self.when.evaluate(values, *now.clock) if self.trigger is None else bool(self.trigger)
         if condition is None:
             self.unknown += 1
         if condition:
@@ -102,6 +105,21 @@ class Watch:
             self.calm()
         self.quiet = self.state == "inactive" and self.trial is None
         return before, condition
+
+    def transition(
+        self, before: AlertState, generation: int, now: Moment, values: dict[str, float], reason: str
+    ) -> Transition:
+        """That the state has changed, for the journal."""
+        return Transition(
+            step=now.step,
+            generation=generation,
+            time=now.time,
+            rule=self.rule.name,
+            before=before,
+            after=self.state,
+            value=self.value(values, now),
+            reason=reason,
+        )
 
     def calm(self) -> None:
         """Back to inactive: the incident is over, references may learn again."""
@@ -142,7 +160,7 @@ class Watch:
 
     def value(self, values: dict[str, float], now: Moment) -> float | None:
         """The left side of the first comparison; None where it is not finite or not known."""
-        return self.when.reading(values, now)
+        return self.when.reading(values, now) if self.trigger is None else None
 
     def summary(self, values: dict[str, float], now: Moment) -> str:
         """The annotation ``summary``, filled in."""
@@ -157,7 +175,7 @@ class Watch:
         fields: dict[str, float | int | str] = {**values, "rule": self.rule.name, "step": now.step}
         if now.epoch is not None:
             fields["epoch"] = now.epoch
-        if self.when.needed <= values.keys():
+        if self.trigger is None and self.when.needed <= values.keys():
             fields["value"] = float(self.when.value(values, *now.clock))
         return fields
 
@@ -193,6 +211,8 @@ class Watch:
         for program in self.programs:
             program.reset(step)
         self.memory, self.trial, self.decided = Memory(), None, None
+        if self.trigger is not None:
+            self.trigger.ask_again()
         self.calm()
 
     def _stays(self, condition: bool | None, values: dict[str, float], now: Moment) -> bool | None:

@@ -65,7 +65,7 @@ COMPLAINTS = """\
 bad.yaml:1:13: 'k' should be a valid number, not 'much'
 bad.yaml:1:19: param 'loss' has the name of a signal
 bad.yaml:2:1: unknown key 'grups'; did you mean 'groups'?
-bad.yaml:6:9: group "stability", rule "A": missing key 'expr'
+bad.yaml:6:9: group "stability", rule "A": missing key 'expr', or 'alert'
 bad.yaml:7:9: group "stability", rule "A": unknown key 'exprs'; did you mean 'expr'?
 bad.yaml:8:14: group "stability", rule "A": 5 has no unit: write '5 steps', '5 epochs' or '5s'
 bad.yaml:9:16: group "stability", rule "A": there is already a rule of this name in bad.yaml

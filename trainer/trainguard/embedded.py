@@ -100,7 +100,7 @@ class Embedded:
         """With the hello nothing is in flight any more: there is a journal to complete, and nothing to deliver."""
         self._catchup = None
         catchup.finish()
-        plan = catchup.resume(())
+        plan = catchup.resume()
         if plan.broken:
             self._faults.note("monitor", "the journal does not follow from the telemetry; it begins anew")
         opened = opened_here(

@@ -8,11 +8,14 @@ files they live in and the lease that keeps two writers apart. It knows nothing 
 from trainguard_wire.codec import CodecError, decode_control, decode_journal, decode_telemetry, encode
 from trainguard_wire.control import Action, Control, Intervention, Judged, Promotion
 from trainguard_wire.journal import (
+    AlertNotice,
     Approval,
     Decision,
     Derived,
+    Input,
     Journal,
     Opened,
+    Order,
     Outcome,
     Promoted,
     Reached,
@@ -42,6 +45,7 @@ __all__ = [
     "Ack",
     "AckStatus",
     "Action",
+    "AlertNotice",
     "Approval",
     "CheckpointSaved",
     "CodecError",
@@ -51,6 +55,7 @@ __all__ = [
     "Goodbye",
     "Heartbeat",
     "Hello",
+    "Input",
     "Intervention",
     "Journal",
     "Judged",
@@ -59,6 +64,7 @@ __all__ = [
     "LeaseHeld",
     "NonFinite",
     "Opened",
+    "Order",
     "Outcome",
     "Promoted",
     "Promotion",

@@ -6,16 +6,17 @@ same rules goes on with the chain, under another `Opened` that says the same. So
 a prefix of what the same fold derives again, and the rest is what a monitor that was killed could not write.
 
 Other rules begin another chain at the present end of the telemetry: what they would have decided in the past
-is no part of the story. The exception is an intervention of the near past that is still due and will be
-carried out now: the chain begins early enough to tell of it. A chain that is *not* a prefix (telemetry was
-lost, or another version derives otherwise) is left as it is, and a new one begins.
+is no part of the story. A chain that is *not* a prefix (telemetry was lost, or another version derives otherwise)
+is left as it is, and a new one begins.
+
+Inputs stand in the chain they came in, each with its place in the telemetry.
 """
 
 from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
 from trainguard_wire.codec import CodecError, decode_journal, encode
-from trainguard_wire.journal import Approval, Decision, Derived, Opened
+from trainguard_wire.journal import Derived, Input, Opened
 from trainguard_wire.rundir import RunDirectory
 from trainguard_wire.segments import SegmentReader
 
@@ -23,7 +24,7 @@ from trainguard_wire.segments import SegmentReader
 class Numbered(NamedTuple):
     """A derived record, and the number of the telemetry record it follows from (the first is 1).
 
-    What follows from a person's answer counts to the telemetry record after it.
+    What follows from an input counts to the telemetry record after it.
     """
 
     number: int
@@ -31,12 +32,16 @@ class Numbered(NamedTuple):
 
 
 class Chain(NamedTuple):
-    """The last chain of a journal: its derived records, as the lines that were read, and what people answered."""
+    """The last chain of a journal: its records in order, and the derived ones as the lines that were read.
+
+    ``before`` are the records of all chains before it.
+    """
 
     rules_sha256: str
     from_record: int
+    records: list[Input | Derived]
     lines: list[bytes]
-    approvals: tuple[Approval, ...] = ()
+    before: list[Input | Derived]
 
 
 class Resumption(NamedTuple):
@@ -61,6 +66,7 @@ def last_chain(run: RunDirectory) -> Chain | None:
     A line written twice in a row is one line: a disk that was full just before the newline makes them.
     """
     chain: Chain | None = None
+    last = b""
     for line in _lines(run):
         try:
             record = decode_journal(line)
@@ -68,41 +74,25 @@ def last_chain(run: RunDirectory) -> Chain | None:
             continue
         if isinstance(record, Opened):
             if chain is None or chain[:2] != (record.rules_sha256, record.from_record):
-                chain = Chain(record.rules_sha256, record.from_record, [])
-        elif isinstance(record, Approval):
-            if chain is not None:
-                chain = chain._replace(approvals=(*chain.approvals, record))
-        elif chain is not None and chain.lines[-1:] != [line]:
-            chain.lines.append(line)
+                before = [] if chain is None else [*chain.before, *chain.records]
+                chain = Chain(record.rules_sha256, record.from_record, [], [], before)
+        elif chain is not None and line != last:
+            chain.records.append(record)
+            if isinstance(record, Derived):
+                chain.lines.append(line)
+        last = line
     return chain
 
 
-def resume(
-    chain: Chain | None, rules_sha256: str, derived: Sequence[Numbered], end: int, due: Iterable[str] = ()
-) -> Resumption:
-    """Lay what was ``derived`` from the telemetry, up to its record ``end``, beside the ``chain`` in the journal.
-
-    ``due`` names the interventions that are to be delivered now.
-    """
+def resume(chain: Chain | None, derived: Sequence[Numbered], end: int) -> Resumption:
+    """Lay what was ``derived`` from the telemetry, up to its record ``end``, beside the ``chain`` of the same rules."""
     if chain is None:
         return Resumption(0, _after(0, derived))
-    if chain.rules_sha256 != rules_sha256:
-        return _begin(derived, end, due)
     records = _after(chain.from_record, derived)
     written = len(chain.lines)
     if chain.from_record <= end and chain.lines == [encode(record)[:-1] for record in records[:written]]:
         return Resumption(chain.from_record, records, written)
-    return _begin(derived, end, due)._replace(broken=True)
-
-
-def _begin(derived: Sequence[Numbered], end: int, due: Iterable[str]) -> Resumption:
-    wanted = set(due)
-    start = min((number - 1 for number, record in derived if _decided(record) in wanted), default=end)
-    return Resumption(start, _after(start, derived))
-
-
-def _decided(record: Derived) -> str | None:
-    return record.intervention if isinstance(record, Decision) else None
+    return Resumption(end, [], broken=True)
 
 
 def _after(from_record: int, derived: Sequence[Numbered]) -> list[Derived]:

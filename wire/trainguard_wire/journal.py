@@ -1,7 +1,8 @@
 """The journal: what the monitor saw, decided and learned. One JSON object a line, told apart by its ``type``.
 
-All but `Opened` and `Approval`, which record what came from outside, are a pure function of the telemetry and
-the rules: the same telemetry gives the same lines, byte for byte, in the daemon, in a replay and after a crash.
+`Opened` tells of the monitor itself. An `Input` records what came from outside, a person's word or an alert, at its
+place in the telemetry. All else is `Derived`: a pure function of telemetry, inputs and rules. The same of those gives
+the same lines, byte for byte, in the daemon, in a replay and after a crash.
 """
 
 from typing import Annotated, Literal
@@ -113,15 +114,40 @@ class Reached(_Derived, frozen=True, kw_only=True, tag="reached"):
     reason: str = ""
 
 
-class Approval(Struct, frozen=True, kw_only=True, tag_field="type", tag="approval"):
-    """A person's answer to a request. An *input* of the fold, taken in after telemetry record ``after_record``."""
+class _Input(Struct, frozen=True, kw_only=True, tag_field="type"):
+    """What every input carries: when it came, and the telemetry record it is taken in after."""
+
+    time: float = 0.0
+    after_record: Count = 0
+
+
+class Approval(_Input, frozen=True, kw_only=True, tag="approval"):
+    """A person's answer to a request."""
 
     intervention: str
     approved: bool
     by: str
-    time: float
-    after_record: Count
 
 
+class Order(_Input, frozen=True, kw_only=True, tag="order"):
+    """Actions that a person asks for. Taken in once, however often it comes under its ``id``."""
+
+    id: str
+    actions: tuple[Action, ...]
+    by: str
+    reason: str = ""
+
+
+class AlertNotice(_Input, frozen=True, kw_only=True, tag="alert"):
+    """An alert of Alertmanager's fires, or is over: the one of its ``fingerprint`` that began at ``starts_at``."""
+
+    fingerprint: str
+    starts_at: str
+    status: Literal["firing", "resolved"]
+    labels: dict[str, str]
+    annotations: dict[str, str] = {}
+
+
+Input = Approval | Order | AlertNotice
 Derived = Transition | Decision | Outcome | Promoted | Verification | Reached
-Journal = Opened | Approval | Derived
+Journal = Opened | Input | Derived

@@ -10,7 +10,7 @@ from collections import deque
 from collections.abc import Callable, Iterable, Sequence
 
 from trainguard_wire.control import Control, Judged
-from trainguard_wire.journal import Approval, Derived, Opened
+from trainguard_wire.journal import Derived, Input, Opened
 from trainguard_wire.rundir import RunDirectory
 
 
@@ -30,7 +30,7 @@ class Outbox:
         self.failing = False
         self._delivered = _ids_in(run)
         self._heading: Opened | None = None
-        self._unwritten: deque[Opened | Approval | Derived] = deque()
+        self._unwritten: deque[Opened | Input | Derived] = deque()
         self._journal = run.write_journal()
         self._control = run.write_control()
 
@@ -45,7 +45,7 @@ class Outbox:
         """Write ``opened`` before the first record that is yet to come, if ever one comes."""
         self._heading = opened
 
-    def record(self, records: Sequence[Opened | Approval | Derived]) -> None:
+    def record(self, records: Sequence[Opened | Input | Derived]) -> None:
         """Queue for the journal."""
         if records and self._heading is not None:
             self._unwritten.append(self._heading)

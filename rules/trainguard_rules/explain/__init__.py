@@ -92,6 +92,11 @@ def _longest_window(clauses: Iterable[Node]) -> int:
 
 
 def _life(rule: Rule) -> Iterator[str]:
+    if rule.alert is not None:
+        yield "Firing when Alertmanager's notice comes in, for the run that the alert's label 'run' names, or for all."
+        yield "It lets go when Alertmanager says that the alert is over."
+        yield "An alert is answered once. What holds the answer back only delays it, as long as the alert fires."
+        return
     if rule.for_.amount:
         yield f"Pending as soon as the condition is true; firing once it has been true for {rule.for_} without a break."
     else:
@@ -147,7 +152,9 @@ def _follows(rule: Rule) -> Iterator[str]:
             yield f"If not, it escalates, once in an incident: {escalation}."
     if rule.escalate and rule.limit:
         yield f"When it has reached its limit, it escalates, once in an incident: {escalation}."
-    if not rule.verify and not (rule.escalate and rule.limit):
+    if rule.alert is not None and not rule.verify:
+        yield "The next alert of this kind is answered again."
+    elif not rule.verify and not (rule.escalate and rule.limit):
         yield _again(rule.cooldown)
 
 

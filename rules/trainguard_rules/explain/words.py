@@ -32,6 +32,8 @@ def condition(node: Node) -> str:
             return f"{number(call.argument)} is NaN or infinite"
         case nodes.Not(operand):
             return f"it is not so that {_grouped(operand)}"
+        case nodes.Alert(labels):
+            return f"an alert from Alertmanager with {' and '.join(f'{k} {v!r}' for k, v in labels)} is firing"
         case _:
             return number(node)
 

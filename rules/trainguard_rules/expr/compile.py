@@ -33,7 +33,8 @@ class Program:
         self._node = node
         self.signals = signals_of(node)
         self.needed = needed_by(node)
-        self.wants_every_sample = not self.signals or asks_for_age(node)
+        by_alert = isinstance(node, nodes.Alert)
+        self.wants_every_sample = (not self.signals and not by_alert) or asks_for_age(node)
         self._captured = captured_in(node)
         self._before_only = self._captured - set(outside_of_onset(node))
         self._writer = Writer(node, prefix)
@@ -206,7 +207,7 @@ def compile_program(node: Node, prefix: str = "") -> Program:
 def _leading_number(node: Node) -> Node:
     """The left side of the leftmost comparison, or the argument of the leftmost test."""
     while nodes.is_truth(node):
-        node = nodes.children(node)[0]
+        node = next(iter(nodes.children(node)), nodes.Number(0.0))
     return node
 
 
@@ -215,5 +216,5 @@ def _first_bound(node: Node) -> Node | None:
     while nodes.is_truth(node):
         if isinstance(node, nodes.Compare):
             return node.operands[1]
-        node = nodes.children(node)[0]
+        node = next(iter(nodes.children(node)), nodes.Number(0.0))
     return None

@@ -71,14 +71,21 @@ class Call:
     settings: tuple[SettingValue, ...] = ()
 
 
-Node = Number | Signal | Clock | Negative | Arithmetic | Compare | Logic | Not | Call
+@dataclass(frozen=True, slots=True)
+class Alert:
+    """An alert with these labels is firing. The whole of an alert rule's condition, and not known from samples."""
+
+    labels: tuple[tuple[str, str], ...]
+
+
+Node = Number | Signal | Clock | Negative | Arithmetic | Compare | Logic | Not | Call | Alert
 
 
 def is_truth(node: Node) -> bool:
     """Whether the node gives true, false or unknown, and not a number."""
     if isinstance(node, Call):
         return node.function.gives_truth
-    return isinstance(node, Compare | Logic | Not)
+    return isinstance(node, Compare | Logic | Not | Alert)
 
 
 def children(node: Node) -> tuple[Node, ...]:

@@ -69,6 +69,8 @@ class Writer:
             case nodes.Not(operand):
                 a = self._temporary()
                 return f"(None if ({a} := {self.truth(operand)}) is None else not {a})"
+            case nodes.Alert():
+                return "None"
             case nodes.Call(function=function) if function.pure is not None:
                 return self._call(node)
             case nodes.Call():

@@ -6,11 +6,12 @@ from typing import Any, cast
 from pydantic import ValidationError
 
 from trainguard_rules.actions import ACTIONS, REVERTIBLE
+from trainguard_rules.alerting import braces
 from trainguard_rules.expr import Node, Scope, parse
 from trainguard_rules.expr.functions import FUNCTIONS
-from trainguard_rules.expr.nodes import compared_bare, signals_of
+from trainguard_rules.expr.nodes import Alert, compared_bare, signals_of
 from trainguard_rules.expr.parse import CLOCKS
-from trainguard_rules.rulebook import Clause, Expectation, PlannedAction, Rule, Verify
+from trainguard_rules.rulebook import MANUAL, Clause, Expectation, PlannedAction, Rule, Verify
 from trainguard_rules.rulefile.messages import form_message, message_of
 from trainguard_rules.rulefile.problems import did_you_mean
 from trainguard_rules.rulefile.schema import ExpectModel, FileModel, GuardModel
@@ -20,6 +21,7 @@ from trainguard_wire.signals import SIGNALS
 
 _EXPRESSIONS: tuple[tuple[str, ...], ...] = (("expr",), ("unless",), ("resolve_expr",), ("verify", "expr"))
 _RESERVED = dict.fromkeys(FUNCTIONS, "a function") | dict.fromkeys(CLOCKS, "a clock")
+_OF_EXPRESSIONS = ("for", "keep_firing_for", "resolve_expr", "baseline")
 
 
 class RuleFile:
@@ -40,6 +42,7 @@ class RuleFile:
         scope = self._scope()
         for path, rule in self._raw_rules():
             self._check_name(path, rule, names)
+            self._check_condition(path, rule)
             for keys in _EXPRESSIONS:
                 self._check_expression((*path, *keys), _at(rule, keys), scope)
             self._check_annotations(path, rule, scope)
@@ -105,9 +108,26 @@ class RuleFile:
         name = rule.get(key)
         if not isinstance(name, str):
             return
+        if name == MANUAL:
+            self.document.problem((*path, key), f"the name {MANUAL!r} is kept for what a person orders by hand")
         if name in names:
             self.document.problem((*path, key), f"there is already a rule of this name in {names[name]}")
         names[name] = self.document.file
+
+    def _check_condition(self, path: Path, rule: Mapping[str, Any]) -> None:
+        """A guard waits for an expression or for an alert, and not all keys go with an alert."""
+        if "expect" in rule and "guard" not in rule:
+            return
+        if rule.get("alert") is None:
+            if rule.get("expr") is None:
+                self.document.problem(path, "missing key 'expr', or 'alert'")
+            return
+        if "expr" in rule:
+            self.document.problem((*path, "alert"), "give a rule either 'expr' or 'alert', not both", at_key=True)
+        for key in _OF_EXPRESSIONS:
+            if key in rule:
+                message = f"{key!r} does not go with 'alert': Alertmanager says when an alert fires and when it is over"
+                self.document.problem((*path, key), message, at_key=True)
 
     def _check_expression(self, path: Path, text: Any, scope: Scope) -> None:
         if not isinstance(text, str):
@@ -178,8 +198,7 @@ class RuleFile:
     # -- rules ---------------------------------------------------------------------------------------------
 
     def _rule(self, path: Path, group: str, model: GuardModel) -> Rule:
-        when = self._clause(path, ("expr",), model.expr)
-        assert when is not None
+        when = self._condition(path, model)
         verify = None
         if model.verify is not None:
             clause = cast("Clause", self._clause(path, ("verify", "expr"), model.verify.expr))
@@ -206,6 +225,11 @@ class RuleFile:
             labels=model.labels,
             annotations=model.annotations,
         )
+
+    def _condition(self, path: Path, model: GuardModel) -> Clause:
+        if model.alert is not None:
+            return Clause(Alert(tuple(model.alert.items())), f"alert {braces(model.alert)}")
+        return cast("Clause", self._clause(path, ("expr",), model.expr))
 
     def _expectation(self, path: Path, group: str, model: ExpectModel) -> Expectation:
         when = self._clause(path, ("expr",), model.expr)

@@ -23,6 +23,7 @@ def _limit(value: Any) -> Limit:
 DurationField = Annotated[Duration, BeforeValidator(_duration)]
 LimitField = Annotated[Limit, BeforeValidator(_limit)]
 Name = Annotated[str, Field(pattern=r"^[A-Za-z_][A-Za-z0-9_]*$", max_length=100)]
+LabelName = Annotated[str, Field(pattern=r"^[A-Za-z_][A-Za-z0-9_]*$")]
 ModeName = Literal["act", "approve", "observe"]
 Finite = Annotated[float, Field(allow_inf_nan=False)]
 
@@ -43,7 +44,8 @@ class GuardModel(_Model):
     """A guard: a condition, and what to do about it."""
 
     guard: Name
-    expr: str
+    expr: str | None = None
+    alert: Annotated[dict[LabelName, str], Field(min_length=1)] | None = None
     for_: DurationField = Field(default=Duration(0, "steps"), alias="for")
     keep_firing_for: DurationField = Duration(0, "steps")
     resolve_expr: str | None = None

@@ -55,7 +55,8 @@ _KEYS = {
     "GroupModel": {"name": "What the rules have in common.", "rules": "Guards and expectations."},
     "GuardModel": {
         "guard": "The name of the rule, as it appears in the journal and in metrics.",
-        "expr": "The condition, e.g. 'loss > 2 * prev(loss)'.",
+        "expr": "The condition, e.g. 'loss > 2 * prev(loss)'. Either this or 'alert'.",
+        "alert": "Labels that an alert from Alertmanager must have, all of them, to fire the rule.",
         "for": "How long the condition has to be true before the rule fires.",
         "keep_firing_for": "How long the condition has to be false before a firing rule lets go.",
         "resolve_expr": "A firing rule lets go only when this is true.",
@@ -84,6 +85,7 @@ _KEYS = {
         "annotations": "Texts for people, with {value}, {step}, {epoch}, {rule} and {signals}.",
     },
 }
+_ONE_OF = ("expr", "alert")
 _COUNTED_IN_STEPS = (("GuardModel", "expires"), ("CheckpointsModel", "good_after"))
 
 
@@ -100,6 +102,10 @@ def rule_file_schema() -> dict[str, Any]:
     for model, key in _COUNTED_IN_STEPS:
         field = defs[model]["properties"][key]
         field["$ref"] = _ref("Steps")
+    for key in _ONE_OF:
+        properties = defs["GuardModel"]["properties"]
+        properties[key] = {"description": properties[key]["description"], **properties[key]["anyOf"][0]}
+    defs["GuardModel"]["oneOf"] = [{"required": [key]} for key in _ONE_OF]
     for key in ("actions", "escalate"):
         defs["GuardModel"]["properties"][key]["items"] = {"$ref": _ref("Action")}
     defs["Action"] = _action(defs)

@@ -1,0 +1,231 @@
+"""Rules that take over from others: what was really decided before is what they go by.
+
+The strongest thing to say about it is that nothing is lost: rules that take over from rules that say the same decide
+from then on what those would have decided, whatever was pending, in the air, on trial or before a person.
+"""
+
+import random
+
+import pytest
+
+from tests.support.telemetry import ALL_ACTIONS, goodbye, hello, sample, saved
+from trainguard_rules import CatchUp, Engine, load_text
+from trainguard_wire import (
+    Ack,
+    Action,
+    AlertNotice,
+    Approval,
+    Decision,
+    Derived,
+    Input,
+    Intervention,
+    Order,
+    Telemetry,
+)
+from trainguard_wire.chain import Chain
+
+RULES = """
+settle: 3 steps
+signals: [grad]
+checkpoints: {good_after: 5 steps}
+groups:
+  - name: g
+    rules:
+      - guard: Spike
+        expr: loss > 2 * mean(loss, 5)
+        for: 1 step
+        keep_firing_for: 2 steps
+        actions: [{restore_checkpoint: {}}, {scale_lr: {factor: 0.5}}]
+        cooldown: 8 steps
+        limit: 3 per 60 steps
+        expires: 6 steps
+        verify: {expr: "loss < at_onset(mean(loss, 5)) * 1.5", within: 6 steps}
+        escalate: [{scale_lr: {factor: 0.1}}]
+        labels: {severity: critical}
+      - guard: Reverts
+        expr: grad > 3
+        actions: [{scale_lr: {factor: 0.5}}]
+        cooldown: 5 steps
+        expires: 8 steps
+        unless: loss > 30
+        verify: {expr: "grad < 1", within: 4 steps, otherwise: revert}
+      - guard: Asks
+        expr: grad > 2
+        mode: approve
+        actions: [{diagnose: {}}]
+        escalate: [{stop: {}}]
+        limit: 2 per 100 steps
+        expires: 5 steps
+      - guard: Watches
+        expr: loss > mean(loss, 8)
+        mode: observe
+        actions: [{save_checkpoint: {}}]
+        cooldown: 4 steps
+      - guard: Hot
+        alert: {alertname: Hot}
+        actions: [{scale_lr: {factor: 0.9}}]
+        cooldown: 12 steps
+        expires: 7 steps
+"""
+SAME = RULES.replace("groups:", "# word for word the same\ngroups:", 1)
+
+Came = Telemetry | Input
+
+
+def story(seed: int, steps: int = 160) -> tuple[list[Came], list[list[Derived]]]:
+    """A run with faults, a trainer that obeys late or never, and people and alerts that come in; what the rules make
+    of each thing that came."""
+    chance = random.Random(seed)
+    engine, came, made = Engine(load_text(RULES)), [], []
+    generation, fault, due, requests, fingerprints = 0, 0, [], [], []
+
+    def feed(record: Came) -> None:
+        came.append(record)
+        output = engine.feed(record)
+        made.append(output.journal)
+        due.extend(message for message in output.control if isinstance(message, Intervention))
+        requests.extend(r.intervention for r in output.journal if isinstance(r, Decision) and r.intervention)
+
+    feed(hello(actions=ALL_ACTIONS))
+    for step in range(1, steps):
+        fault = max(0, fault - 1) or (chance.randrange(1, 12) if chance.random() < 0.1 else 0)
+        spiking = fault > 0 and chance.random() < 0.9
+        values = {"loss": chance.uniform(1, 40 if spiking else 3), "grad": chance.uniform(0, 6 if spiking else 2.5)}
+        feed(sample(step, values, generation))
+        if step % 9 == 0:
+            feed(saved(step, generation))
+        place = {"time": float(step), "after_record": engine.records}
+        if requests and chance.random() < 0.4:
+            feed(Approval(intervention=requests.pop(), approved=chance.random() < 0.7, by="ada", **place))
+        if chance.random() < 0.05:
+            kind, params = chance.choice([("scale_lr", {"factor": 0.7}), ("save_checkpoint", {}), ("pause", {})])
+            action = Action(id="", kind=kind, params=params)
+            feed(Order(id=f"o{step % 40}", actions=(action,), by="bob", **place))
+        if chance.random() < 0.1:
+            key = chance.choice([*fingerprints, str(step)])
+            status = "resolved" if key in fingerprints and chance.random() < 0.7 else "firing"
+            fingerprints.append(key)
+            labels = {"alertname": chance.choice(["Hot", "Cold"])}
+            feed(AlertNotice(fingerprint=key, starts_at=key, status=status, labels=labels, **place))
+        while due and chance.random() < 0.5:
+            intervention = due.pop(0)
+            for action in intervention.actions:
+                status = chance.choice(["applied", "applied", "applied", "failed", "expired"])
+                restored = action.kind == "restore_checkpoint" and status == "applied"
+                generation += restored
+                feed(
+                    Ack(
+                        step=step,
+                        generation=generation,
+                        time=float(step),
+                        action=action.id,
+                        kind=action.kind,
+                        status=status,
+                        before=1.0,
+                        after=0.5,
+                        checkpoint=step // 9 * 9 if restored else None,
+                    )
+                )
+        if chance.random() < 0.01:
+            generation += 1
+            feed(hello(step, generation))
+    feed(goodbye(steps, generation))
+    return came, made
+
+
+def suffixes(decision: Decision) -> set[str]:
+    return {suffix for suffix in ("escalate", "revert") if decision.actions and f".{suffix}." in decision.actions[0].id}
+
+
+def take_over(rules: str, came: list[Came], made: list[list[Derived]], at: int) -> tuple[Engine, CatchUp]:
+    """An engine of these rules that catches up with the first ``at`` things that came, all of it under other rules."""
+    records: list[Input | Derived] = []
+    for record, derived in zip(came[:at], made[:at], strict=True):
+        records += [record] if isinstance(record, Input) else []
+        records += derived
+    engine = Engine(load_text(rules))
+    catchup = CatchUp(engine, "new", Chain("old", 0, records, [], []))
+    for record in came[:at]:
+        if not isinstance(record, Input):
+            catchup.feed(record)
+    catchup.finish()
+    assert catchup.resume() == (engine.records, [], 0, False)
+    return engine, catchup
+
+
+@pytest.mark.parametrize("seed", range(30))
+def test_the_same_rules_go_on_as_if_nothing_had_happened(seed: int) -> None:
+    """From any point of the run on, byte for byte."""
+    came, made = story(seed)
+    for at in random.Random(seed).sample(range(1, len(came)), 6):
+        engine, _ = take_over(SAME, came, made, at)
+        for record, wanted in zip(came[at:], made[at:], strict=True):
+            assert engine.feed(record).journal == wanted
+
+
+def test_the_story_has_everything_in_it() -> None:
+    """What is compared above is worth comparing."""
+    seen: set[tuple[str, str]] = set()
+    for seed in range(30):
+        for derived in story(seed)[1]:
+            seen |= {(r.rule, r.verdict) for r in derived if isinstance(r, Decision)}
+            seen |= {(r.rule, suffix) for r in derived if isinstance(r, Decision) for suffix in suffixes(r)}
+    assert {
+        ("Spike", "act"),
+        ("Spike", "hold_limit"),
+        ("Spike", "escalate"),
+        ("Reverts", "revert"),
+        ("Reverts", "hold_inhibited"),
+        ("Asks", "await_approval"),
+        ("Asks", "act"),
+        ("Asks", "escalate"),
+        ("Watches", "observe"),
+        ("Hot", "act"),
+        ("Hot", "hold_cooldown"),
+        ("Hot", "hold_in_flight"),
+        ("manual", "act"),
+        ("manual", "hold_in_flight"),
+        ("manual", "hold_unsupported"),
+    } <= seen
+
+
+@pytest.mark.parametrize("seed", range(8))
+def test_other_rules_decide_nothing_in_hindsight(seed: int) -> None:
+    """Whatever changed, what they know of the past is what was really decided: nothing was decided twice."""
+    came, made = story(seed)
+    changed = RULES.replace("grad > 3", "grad > 0").replace("2 * mean", "1.1 * mean").replace("guard: Asks", "guard: B")
+    at = len(came) * 2 // 3
+    engine, _ = take_over(changed, came, made, at)
+    old = Engine(load_text(RULES))
+    for record in came[:at]:
+        old.feed(record)
+    assert {i.id for i in engine.in_flight} == {i.id for i in old.in_flight}
+    left = {d.rule.name: (d.limit_left, d.decided) for d in old.details()}
+    assert {
+        d.rule.name: (d.limit_left, d.decided) for d in engine.details() if d.rule.name in ("Spike", "Reverts")
+    } == {name: left[name] for name in ("Spike", "Reverts")}
+
+
+def test_what_was_decided_while_the_others_catch_up() -> None:
+    """The old rules go on meanwhile; what they decide, and what comes in, is learned from them."""
+    came, made = story(3)
+    begun, at = 60, 140
+    engine = Engine(load_text(SAME))
+    catchup = CatchUp(engine, "new", _chain(came, made, begun))
+    telemetry = [record for record in came[:at] if not isinstance(record, Input)]
+    for i, record in enumerate(telemetry):
+        if i == 20:
+            for late in _chain(came[begun:], made[begun:], at - begun).records:
+                catchup.learn(late)
+        catchup.feed(record)
+    catchup.finish()
+    for record, wanted in zip(came[at:], made[at:], strict=True):
+        assert engine.feed(record).journal == wanted
+
+
+def _chain(came: list[Came], made: list[list[Derived]], at: int) -> Chain:
+    records: list[Input | Derived] = []
+    for record, derived in zip(came[:at], made[:at], strict=True):
+        records += [record] if isinstance(record, Input) else []
+        records += derived
+    return Chain("old", 0, records, [], [])
