@@ -1,10 +1,10 @@
 """The daemon: one loop that looks at every run when it is due.
 
-Everything that happens to the daemon from outside arrives in its inbox and wakes the loop: today that
-something changed in the directory of runs, or that it should stop. The loop never sleeps for one run at the
-cost of another: it waits for the inbox until the next run is due (`cadence`). Runs that are being caught up
-take turns, a chunk each, behind those that are followed live. What goes wrong with one run is that run's
-misfortune: it is logged, shown, tried again, and the others go on.
+Everything that happens to the daemon from outside arrives in its inbox and wakes the loop: that something changed
+in the directory of runs, what a person or an alert has to say to a run, other rules, or that it should stop. The
+loop never sleeps for one run at the cost of another: it waits for the inbox until the next run is due (`cadence`).
+Runs that are being caught up, and rules that are about to take over, take turns behind the runs that are followed
+live. What goes wrong with one run is that run's misfortune: it is logged, shown, tried again, and the others go on.
 
 HTTP and metrics see the daemon as a `table.Monitor`: what that has answers from any thread.
 """
@@ -12,25 +12,42 @@ HTTP and metrics see the daemon as a `table.Monitor`: what that has answers from
 import logging
 import time
 from collections.abc import Callable
+from concurrent.futures import Future
 from dataclasses import dataclass
 from pathlib import Path
 from queue import Empty, SimpleQueue
-from typing import Literal
+from typing import Literal, NamedTuple
 
 from trainguard_monitor.cadence import Cadence
 from trainguard_monitor.discovery import Discovery
 from trainguard_monitor.driver import Driver
 from trainguard_monitor.feed import Feed, Word
-from trainguard_monitor.table import RulesView, RunDetail, RunView
+from trainguard_monitor.table import RulesView, RunDetail, RunView, Taken
 from trainguard_rules import RuleBook
-from trainguard_wire import LeaseHeld, RunDirectory, RunDirectoryError
+from trainguard_wire import Input, LeaseHeld, RunDirectory, RunDirectoryError
 
 log = logging.getLogger(__name__)
 
 SCAN_EVERY = 3.0
 SCAN_GAP = 0.02
 
-_Message = Literal["changed", "stop"]
+
+class _Errand(NamedTuple):
+    """Something from outside for one run."""
+
+    run: str
+    record: Input
+    reply: "Future[Taken | None]"
+
+
+class _Rules(NamedTuple):
+    """Other rules, for all runs."""
+
+    book: RuleBook
+    reply: "Future[None]"
+
+
+_Message = Literal["changed", "stop"] | _Errand | _Rules
 
 
 @dataclass(frozen=True)
@@ -63,6 +80,7 @@ class Daemon:
         self._discovery = Discovery(directory, lambda: self._inbox.put("changed"), polling=polling)
         self._posts: dict[Path, _Post] = {}
         self._scan_at = 0.0
+        self._reloaded = True
         self._stopping = False
         self._ready = False
 
@@ -71,7 +89,7 @@ class Daemon:
         return self._ready
 
     def rules(self) -> RulesView:
-        return RulesView(book=self.book, loaded_at=self._loaded_at)
+        return RulesView(book=self.book, loaded_at=self._loaded_at, last_reload_successful=self._reloaded)
 
     def runs(self) -> list[RunView]:
         views = [post.driver.view() for post in list(self._posts.values())]
@@ -88,6 +106,21 @@ class Daemon:
     def _driver_of(self, name: str) -> Driver | None:
         found = (post.driver for post in list(self._posts.values()) if post.driver.run.name == name)
         return next(found, None)
+
+    def take_in(self, run: str, record: Input) -> "Future[Taken | None]":
+        errand = _Errand(run, record, Future())
+        self._inbox.put(errand)
+        return errand.reply
+
+    def replace_rules(self, book: RuleBook) -> "Future[None]":
+        """Have all runs judged by other rules from now on. From any thread; done once the loop has heard of it."""
+        message = _Rules(book, Future())
+        self._inbox.put(message)
+        return message.reply
+
+    def note_failed_reload(self) -> None:
+        """The rules in force are not those on disk, which are no good. From any thread."""
+        self._reloaded = False
 
     def stop(self) -> None:
         """Ask `run` to end. From any thread, and from a signal handler."""
@@ -125,6 +158,8 @@ class Daemon:
     def _wait(self) -> None:
         now = self._clock.monotonic()
         due = min((post.cadence.due for post in self._posts.values()), default=self._scan_at)
+        if self._changing() is not None:
+            due = now
         try:
             self._receive(self._inbox.get(timeout=max(0.0, min(due, self._scan_at) - now)))
             while True:
@@ -133,10 +168,34 @@ class Daemon:
             pass
 
     def _receive(self, message: _Message) -> None:
-        if message == "stop":
-            self._stopping = True
-        else:
-            self._scan_at = min(self._scan_at, self._clock.monotonic() + SCAN_GAP)
+        match message:
+            case "stop":
+                self._stopping = True
+            case "changed":
+                self._scan_at = min(self._scan_at, self._clock.monotonic() + SCAN_GAP)
+            case _Errand():
+                self._run_errand(message)
+            case _Rules():
+                self._replace_rules(message)
+
+    def _run_errand(self, errand: _Errand) -> None:
+        driver = self._driver_of(errand.run)
+        try:
+            errand.reply.set_result(None if driver is None else driver.take_in(errand.record))
+        except Exception as error:
+            log.exception("%s: a defect of trainguard", errand.run, extra={"run": errand.run})
+            errand.reply.set_exception(error)
+
+    def _replace_rules(self, message: _Rules) -> None:
+        self.book, self._loaded_at, self._reloaded = message.book, self._clock.wall(), True
+        for post in self._posts.values():
+            post.driver.replace_rules(message.book)
+        self.feed.publish("", [], [Word("rules")])
+        message.reply.set_result(None)
+
+    def _changing(self) -> _Post | None:
+        """A run whose rules are being changed."""
+        return next((post for post in self._posts.values() if post.driver.is_changing_rules), None)
 
     def _look(self) -> None:
         """Everything that is due: the regular scan, runs followed live, and one run being caught up."""
@@ -148,6 +207,17 @@ class Daemon:
         for post in due:
             if post not in behind[1:]:
                 self._attend(post, post.driver.poll)
+        changing = self._changing()
+        if changing is not None:
+            self._change_rules(changing)
+
+    def _change_rules(self, post: _Post) -> None:
+        try:
+            post.driver.change_rules()
+        except OSError as error:
+            post.driver.fail()
+            self._complain(post, logging.ERROR, error)
+            post.cadence.postpone(self._clock.monotonic())
 
     def _attend(self, post: _Post, look: Callable[[float], bool | None]) -> None:
         now, driver = self._clock.monotonic(), post.driver

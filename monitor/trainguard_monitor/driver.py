@@ -14,19 +14,23 @@ its id tells whether it was delivered.
 import logging
 import threading
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 
+from msgspec.structs import replace
+
+from trainguard_monitor.delivery import Delivery
 from trainguard_monitor.feed import Feed, Word
 from trainguard_monitor.lockstep import Lockstep
-from trainguard_monitor.table import RunDetail, RunState, RunView
+from trainguard_monitor.logs import RunLog
+from trainguard_monitor.portrait import detail_of, view_of
+from trainguard_monitor.succession import Succession
+from trainguard_monitor.table import RunDetail, RunState, RunView, Taken
 from trainguard_monitor.tally import Tally, Zeros
 from trainguard_rules import CatchUp, Engine, Output, RuleBook
-from trainguard_wire import Approval, Control, Derived, RunDirectory, Telemetry, __version__
+from trainguard_wire import Control, Derived, Input, Opened, Order, RunDirectory, Telemetry, __version__
 from trainguard_wire.hold import Hold, opened_here
 
 log = logging.getLogger(__name__)
-
-RETRY_WRITE = 0.2
 
 
 class Driver:
@@ -43,22 +47,24 @@ class Driver:
         self.run = run
         self.book = book
         self._clock = clock
+        self._log = RunLog(log, run.name)
         self._feed = feed or Feed()
         self._lock = threading.Lock()
-        self._zeros = Zeros.of(book)
         self._hold: Hold | None = None
+        self._coming: RuleBook | None = None
+        self._succession: Succession | None = None
         self._failed = False
         self.judges_itself = False  # the run, in its own training process, as of the last `open`
         self._begin(None)
 
-    def _begin(self, hold: Hold | None) -> None:
+    def _begin(self, hold: Hold | None, *, anew: bool = False) -> None:
         self._engine = Engine(self.book)
-        self._catchup: CatchUp | None = CatchUp(self._engine, self.book.sha256, hold.chain if hold else None)
-        self._tally = Tally()
+        chain = hold.chain if hold else None
+        self._catchup: CatchUp | None = CatchUp(self._engine, self.book.sha256, chain, anew=anew)
+        self._tally = Tally(self.book)
         self._news: list[Derived] = []
         self._lockstep = Lockstep(self.run)
-        self._fresh_control = False
-        self._write_again_at = 0.0
+        self._delivery = Delivery(hold.outbox, self._lockstep, self._log) if hold else None
 
     @property
     def is_driven(self) -> bool:
@@ -68,6 +74,11 @@ class Driver:
     @property
     def is_catching_up(self) -> bool:
         return self._catchup is not None
+
+    @property
+    def is_changing_rules(self) -> bool:
+        """Whether other rules are to take over: `change_rules` brings them closer. They need all of the journal."""
+        return self._coming is not None and self._hold is not None and not self._hold.outbox.has_unwritten
 
     @property
     def is_busy(self) -> bool:
@@ -103,33 +114,58 @@ class Driver:
             if not records:
                 self._take_up(hold, self._catchup)
         else:
-            if now >= self._write_again_at:
-                self._deliver(hold, now)
+            self._deliver(now)
             self._tell_feed(records)
         return bool(records)
 
-    def answer(self, intervention: str, *, approved: bool, by: str) -> bool:
-        """Take in a person's answer to a request of a rule in mode ``approve``; False while we can't.
+    def take_in(self, record: Input) -> Taken:
+        """Take in what came from outside: a person's word, an alert.
 
         It is journalled as an input of the fold, at the place in the telemetry where it came in, so that a
-        monitor that starts again takes it in at the same place.
+        monitor that starts again takes it in at the same place. What is no news is not taken in.
         """
-        hold = self._hold
-        if hold is None or self.is_catching_up:
-            return False
-        approval = Approval(
-            intervention=intervention,
-            approved=approved,
-            by=by,
-            time=self._clock(),
-            after_record=self._engine.records,
-        )
+        hold, engine = self._hold, self._engine
+        if hold is None:
+            return Taken("held")
+        if self.is_catching_up:
+            return Taken("behind")
+        if not engine.is_news(record):
+            earlier = engine.answer_to(record.id) if isinstance(record, Order) else None
+            return Taken("known", [] if earlier is None else [earlier])
+        if self.has_ended:
+            return Taken("ended")
+        placed = replace(record, time=self._clock(), after_record=engine.records)
         with self._lock:
-            hold.outbox.record([approval])
-            self._follow(hold, self._engine.feed(approval))
-        self._flush(hold, self._engine.open_control())
+            self._record(hold, [placed])
+            derived = self._follow(hold, engine.feed(placed))
+        self._flush()
         self._tell_feed([])
-        return True
+        return Taken("unwritten" if hold.outbox.failing else "taken", derived)
+
+    def replace_rules(self, book: RuleBook) -> None:
+        """Judge by other rules, from the present on. Those in force stay at work until the others have caught up."""
+        hold, self._coming = self._hold, None
+        self._give_up_succession()
+        if book.sha256 == self.book.sha256:
+            return
+        if hold is not None and not self.is_catching_up:
+            self._coming = book
+            return
+        with self._lock:
+            self.book = book
+            if hold is not None:
+                hold.rewind()
+            self._begin(hold)
+
+    def change_rules(self) -> None:
+        """Bring the rules that are to take over closer, and let them, once they are there. Raises `OSError`."""
+        hold, book = self._hold, self._coming
+        if hold is None or book is None:
+            return
+        if self._succession is None:
+            self._succession = Succession(self.run, book)
+        if self._succession.advance(self._engine.records):
+            self._hand_over(hold, self._succession)
 
     def drain(self, now: float) -> None:
         """Fold to the present end of the telemetry and deliver. Raises as `poll` does."""
@@ -147,49 +183,34 @@ class Driver:
 
     def close(self) -> None:
         """Give the run back. Whoever takes it next catches up from the files."""
+        self._give_up_succession()
+        if self._coming is not None:
+            self.book, self._coming = self._coming, None
         if self._hold is not None:
             self._hold.release()
             self._hold = None
 
     def view(self) -> RunView:
+        """From any thread."""
         with self._lock:
-            engine, tally, hold = self._engine, self._tally, self._hold
-            return RunView(
-                run=self.run.name,
-                state=self._state(),
-                rules_sha256=self.book.sha256,
-                step=tally.step,
-                epoch=tally.epoch,
-                generation=engine.generation,
-                last_sample=tally.last_sample,
-                signals=dict(engine.last),
-                nonfinite=dict.fromkeys(engine.last, 0) | engine.nonfinite,
-                rules=tuple(engine.status()),
-                decisions=self._zeros.decisions | tally.decisions,
-                actions=self._zeros.actions | tally.actions,
-                verifications=self._zeros.verifications | tally.verifications,
-                expectations=dict(tally.expectations),
-                latency_seconds=tally.latencies.seconds.copy(),
-                latency_steps=tally.latencies.steps.copy(),
-                received=dict(tally.received),
-                corrupt=hold.telemetry.corrupt if hold else 0,
-                late=engine.late,
-                trainer_lost=tally.trainer_lost,
-                write_failures=hold.outbox.failures if hold else 0,
-            )
+            return self._view()
 
     def detail(self) -> RunDetail:
         """`view` and what takes more work. From any thread."""
-        view = self.view()
         with self._lock:
-            engine = self._engine
-            return RunDetail(
-                directory=self.run,
-                view=view,
-                rules=tuple(engine.details()),
-                requests=tuple(engine.requests),
-                in_flight=tuple(engine.in_flight),
-            )
+            return detail_of(self.run, self._view(), self._engine)
+
+    def _view(self) -> RunView:
+        hold = self._hold
+        return view_of(
+            self.run.name,
+            self._state(),
+            self.book,
+            self._engine,
+            self._tally,
+            corrupt=hold.telemetry.corrupt if hold else 0,
+            write_failures=hold.outbox.failures if hold else 0,
+        )
 
     def _state(self) -> RunState:
         if self._failed:
@@ -206,63 +227,83 @@ class Driver:
         else:
             self._follow(hold, self._engine.feed(record))
 
-    def _follow(self, hold: Hold, output: Output) -> None:
+    def _record(self, hold: Hold, records: Sequence[Input | Derived]) -> None:
+        """For the journal, and for the rules that are about to take over."""
+        hold.outbox.record(records)
+        if self._succession is not None:
+            self._succession.learn(records)
+
+    def _follow(self, hold: Hold, output: Output) -> list[Derived]:
         self._tally.note(output.journal)
         self._news += output.journal
-        hold.outbox.record(output.journal)
-        self._fresh_control |= bool(output.control)
+        self._record(hold, output.journal)
+        if output.control and self._delivery is not None:
+            self._delivery.fresh = True
+        return output.journal
 
     def _take_up(self, hold: Hold, catchup: CatchUp) -> None:
         """The end of catch-up: complete the journal, then control."""
         catchup.finish()
-        due = hold.outbox.undelivered(self._engine.open_control())
         plan = catchup.resume()
         if plan.broken:
-            self._log(logging.ERROR, "the journal does not follow from the telemetry; it begins anew")
-        opened = opened_here(
-            time=self._clock(),
-            version=__version__,
-            rules=", ".join(self.book.sources),
-            rules_sha256=self.book.sha256,
-            from_record=plan.from_record,
-        )
-        if self.has_ended and hold.chain and not (plan.broken or plan.missing or due):
+            self._log.error("the journal does not follow from the telemetry; it begins anew")
+            hold.rewind()
+            with self._lock:
+                self._begin(hold, anew=True)
+            return
+        due = hold.outbox.undelivered(self._engine.open_control())
+        opened = self._opened(plan.from_record)
+        if self.has_ended and hold.chain and not (plan.missing or due):
             hold.outbox.head(opened)  # or each start would add a line to every run that is over
         else:
             hold.outbox.record([opened, *plan.missing])
         with self._lock:
+            self._tally.note(catchup.earlier)
             self._tally.note(plan.records)
             self._catchup = hold.chain = None
-        self._flush(hold, due)
+        self._flush(due)
         self._feed.publish(self.run.name, [], [Word("followed")])
-        self._log(logging.INFO, f"followed from record {plan.from_record} on, now at step {self._tally.step}")
+        self._log.info(f"followed from record {plan.from_record} on, now at step {self._tally.step}")
+
+    def _hand_over(self, hold: Hold, succession: Succession) -> None:
+        """The rules in force have had their last word."""
+        succession.finish()
+        with self._lock:
+            self._engine, self.book = succession.engine, succession.book
+            self._tally.zeros = Zeros.of(self.book)
+        self._succession = self._coming = None
+        opened = self._opened(self._engine.records)
+        if self.has_ended:
+            hold.outbox.head(opened)
+        else:
+            hold.outbox.record([opened])
+        self._flush()
+        self._feed.publish(self.run.name, [], [Word("rules")])
+        self._log.info(f"judged by other rules from record {self._engine.records} on")
+
+    def _give_up_succession(self) -> None:
+        if self._succession is not None:
+            self._succession.close()
+            self._succession = None
+
+    def _opened(self, from_record: int) -> Opened:
+        return opened_here(
+            time=self._clock(),
+            version=__version__,
+            rules=", ".join(self.book.sources),
+            rules_sha256=self.book.sha256,
+            from_record=from_record,
+        )
 
     def _tell_feed(self, records: Iterable[Telemetry]) -> None:
         news, self._news = self._news, []
         self._feed.publish(self.run.name, records, news)
 
-    def _deliver(self, hold: Hold, now: float) -> None:
-        if hold.outbox.has_unwritten or self._fresh_control or self._lockstep.due(self._engine.generation):
-            self._flush(hold, self._engine.open_control())
-            self._write_again_at = now + RETRY_WRITE if hold.outbox.failing else now
+    def _deliver(self, now: float) -> None:
+        generation = self._engine.generation
+        if self._delivery is not None and self._delivery.is_due(generation, now):
+            self._delivery.attempt(self._engine.open_control(), generation, now)
 
-    def _flush(self, hold: Hold, due: Iterable[Control]) -> None:
-        """A failure is counted, logged once, and tried again."""
-        was_failing = hold.outbox.failing
-        try:
-            hold.outbox.flush(due, self._log_told, self._lockstep.due(self._engine.generation))
-        except OSError as error:
-            if not was_failing:
-                self._log(logging.ERROR, f"can't write, will go on trying: {error}")
-        else:
-            self._lockstep.told()
-            if was_failing:
-                self._log(logging.WARNING, "can write again")
-        self._fresh_control = hold.outbox.failing
-
-    def _log_told(self, message: Control) -> None:
-        kinds = [action.kind for action in getattr(message, "actions", ())]
-        self._log(logging.INFO, f"{message.id}: {', '.join(kinds)}" if kinds else message.id)
-
-    def _log(self, level: int, text: str) -> None:
-        log.log(level, "%s: %s", self.run.name, text, extra={"run": self.run.name})
+    def _flush(self, due: Iterable[Control] | None = None) -> None:
+        assert self._delivery is not None
+        self._delivery.flush(self._engine.open_control() if due is None else due, self._engine.generation)

@@ -2,8 +2,9 @@
 
 import json
 import logging
+from collections.abc import MutableMapping
 from datetime import UTC, datetime
-from typing import Literal
+from typing import Any, Literal
 
 LogFormat = Literal["text", "json"]
 
@@ -23,6 +24,17 @@ class JsonFormatter(logging.Formatter):
         if record.exc_info:
             entry["exception"] = self.formatException(record.exc_info)
         return json.dumps(entry)
+
+
+class RunLog(logging.LoggerAdapter[logging.Logger]):
+    """Says of each message which run it is about."""
+
+    def __init__(self, logger: logging.Logger, run: str) -> None:
+        super().__init__(logger, {"run": run})
+        self._run = run
+
+    def process(self, msg: str, kwargs: MutableMapping[str, Any]) -> tuple[str, MutableMapping[str, Any]]:
+        return f"{self._run}: {msg}", {**kwargs, "extra": self.extra}
 
 
 def configure(log_format: LogFormat, level: str) -> None:

@@ -15,12 +15,15 @@ from trainguard_monitor.story import read_journal
 from trainguard_rules import Engine, RuleBook
 from trainguard_wire import (
     Action,
+    AlertNotice,
     Approval,
     CodecError,
     Decision,
+    Input,
     Intervention,
     Journal,
     Opened,
+    Order,
     Outcome,
     Reached,
     RunDirectory,
@@ -171,10 +174,10 @@ def replay(run: RunDirectory, book: RuleBook, mode: Mode, on_bytes: Callable[[in
     Raises `OSError` where the files can't be read.
     """
     result = Replay(run=run.name, mode=mode, rules=book.sources)
-    approvals = _read_then(run, book.sha256, result)
+    inputs = _read_then(run, book.sha256, result)
     engine = Engine(book if mode == "act" else book.with_mode("observe"))
     feed, note = engine.feed, result.now.note
-    due = next(approvals, None)
+    due = next(inputs, None)
     for lines in _chunks(run):
         for line in lines:
             try:
@@ -186,7 +189,7 @@ def replay(run: RunDirectory, book: RuleBook, mode: Mode, on_bytes: Callable[[in
                 note(journal)
             while due is not None and due.after_record <= engine.records:
                 note(feed(due).journal)
-                due = next(approvals, None)
+                due = next(inputs, None)
             result.step = record.step
         on_bytes(sum(map(len, lines)) + len(lines))
     result.records, result.generation = engine.records, engine.generation
@@ -207,13 +210,14 @@ def _chunks(run: RunDirectory) -> Iterator[list[bytes]]:
         reader.close()
 
 
-def _read_then(run: RunDirectory, sha256: str, result: Replay) -> Iterator[Approval]:
-    """What was decided and done then, from the journal and control; gives the approvals, in order."""
-    approvals, opened, journalled = [], {}, set()
+def _read_then(run: RunDirectory, sha256: str, result: Replay) -> Iterator[Input]:
+    """What was decided and done then, from the journal and control; gives what came in from outside, in order."""
+    opened, journalled = {}, set()
+    inputs: list[Input] = []
     for record in read_journal(run):
         match record:
-            case Approval():
-                approvals.append(record)
+            case Approval() | Order() | AlertNotice():
+                inputs.append(record)
             case Opened():
                 opened[record.rules_sha256] = record.rules
             case Decision(intervention=str(identity), verdict="act"):
@@ -226,7 +230,7 @@ def _read_then(run: RunDirectory, sha256: str, result: Replay) -> Iterator[Appro
         if intervention.id not in journalled:
             result.then.note([_from_control(intervention)])
     result.rules_then, result.same_rules = tuple(dict.fromkeys(opened.values())), sha256 in opened
-    return iter(sorted(approvals, key=lambda approval: approval.after_record))
+    return iter(sorted(inputs, key=lambda record: record.after_record))
 
 
 def _interventions(run: RunDirectory) -> Iterator[Intervention]:

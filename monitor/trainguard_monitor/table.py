@@ -3,14 +3,15 @@
 HTTP and metrics know `Monitor` and nothing else of the daemon.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from concurrent.futures import Future
 from dataclasses import dataclass, field
-from typing import Literal, Protocol
+from typing import Literal, NamedTuple, Protocol
 
 from trainguard_monitor.feed import Feed
 from trainguard_monitor.latency import SECONDS, STEPS, Distribution
 from trainguard_rules import RuleBook, RuleDetail, RuleStatus
-from trainguard_wire import Intervention, RunDirectory
+from trainguard_wire import Derived, Input, Intervention, RunDirectory
 
 RunState = Literal["driven", "held", "ended", "failed"]
 RUN_STATES: tuple[RunState, ...] = ("driven", "held", "ended", "failed")
@@ -66,6 +67,21 @@ class RunDetail:
     in_flight: tuple[Intervention, ...] = ()
 
 
+TakenHow = Literal["taken", "known", "held", "behind", "ended", "unwritten"]
+
+
+class Taken(NamedTuple):
+    """What became of an input, and what followed from it at once.
+
+    ``known``: it is no news, nothing changed (of an order, what was decided then follows). ``held``: another monitor
+    drives the run. ``behind``: its past is still being read, try again. ``ended``: there is no trainer. ``unwritten``:
+    it was taken in, but the disk does not take it; try again, or hope that the monitor outlives the disk's trouble.
+    """
+
+    how: TakenHow
+    derived: Sequence[Derived] = ()
+
+
 class Monitor(Protocol):
     """A monitor as its surfaces see it. Everything may be asked from any thread."""
 
@@ -82,6 +98,9 @@ class Monitor(Protocol):
 
     def run_detail(self, name: str) -> RunDetail | None:
         """The run of this name; None where there is none."""
+
+    def take_in(self, run: str, record: Input) -> "Future[Taken | None]":
+        """Have something from outside taken in, at its place in the telemetry; None where there is no such run."""
 
     def directory_of(self, name: str) -> RunDirectory | None:
         """Where a run lies. Names are looked up, they never become paths."""

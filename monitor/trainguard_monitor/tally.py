@@ -27,9 +27,10 @@ _TYPES = {kind: str(kind.__struct_config__.tag) for kind in get_args(Telemetry)}
 
 
 class Tally:
-    """``see`` telemetry and ``note`` derived records; read the attributes."""
+    """``see`` telemetry and ``note`` derived records; read the attributes. ``zeros`` is what its rules may count."""
 
-    def __init__(self) -> None:
+    def __init__(self, book: RuleBook) -> None:
+        self.zeros = Zeros.of(book)
         self.received: Counter[str] = Counter()
         self.decisions: Counter[tuple[str, str]] = Counter()
         self.actions: Counter[tuple[str, str]] = Counter()

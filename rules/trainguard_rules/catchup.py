@@ -24,13 +24,15 @@ from trainguard_wire.telemetry import Sample, Telemetry
 class CatchUp:
     """Feeds a new ``engine`` under the rules of ``rules_sha256``: `feed` each record, then `finish`, then `resume`.
 
-    ``anew`` begins another chain even though the last one is of the same rules.
+    ``anew`` begins another chain even though the last one is of the same rules. ``earlier`` is what was derived in
+    the chains before the one that goes on.
     """
 
     def __init__(self, engine: Engine, rules_sha256: str, chain: Chain | None, *, anew: bool = False) -> None:
         self.engine = engine
         self._chain = chain if chain is not None and chain.rules_sha256 == rules_sha256 and not anew else None
         before = [] if chain is None else chain.before if self._chain else [*chain.before, *chain.records]
+        self.earlier = [record for record in before if isinstance(record, Derived)]
         self._past: deque[Input | Decision] = deque(r for r in before if isinstance(r, Input | Decision))
         self._inputs: deque[Input] = deque(
             r for r in (self._chain.records if self._chain else ()) if isinstance(r, Input)

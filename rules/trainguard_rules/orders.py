@@ -26,15 +26,12 @@ class Orders:
     """The orders of one run, each taken once. ``answers`` holds what was decided, by the order's id."""
 
     def __init__(self, interventions: Interventions) -> None:
-        self.answers: dict[str, Decision | None] = {}
+        self.answers: dict[str, Decision] = {}
         self._interventions = interventions
 
     def take(self, order: Order, offered: Collection[str] | None, before_step: int, scene: Scene | None) -> None:
-        """Decide on an order. A restore goes back to before ``before_step``. Without a ``scene`` it is only noted."""
-        if order.id in self.answers:
-            return
-        self.answers[order.id] = None
-        if scene is None:
+        """Decide on an order. A restore goes back to before ``before_step``. Without a ``scene`` nothing is decided."""
+        if scene is None or order.id in self.answers:
             return
         verdict, reason = answer(order, offered, self._interventions.flight.newest, scene.now)
         intervention = plan(order, scene.generation, scene.now, before_step, reason)

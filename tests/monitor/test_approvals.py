@@ -5,7 +5,7 @@ import pytest
 from tests.monitor.helpers import RULES, interventions_of, journal_of, openings_of
 from trainguard_monitor.driver import Driver
 from trainguard_rules import load_rules
-from trainguard_wire import Decision
+from trainguard_wire import Approval, Decision
 
 APPROVING = RULES.replace("cooldown: 5 steps", "mode: approve\n        expires: 20 steps")
 
@@ -19,14 +19,17 @@ def test_an_approval_is_taken_in_once_and_at_the_same_place(tmp_path, trainer, k
     trainer.sample(loss=1.0, grad_norm=99.0)
     driver = Driver(trainer.run, book)
     driver.drain(0.0)
-    request = "GradientExplosion.0.1"
+    approval = Approval(intervention="GradientExplosion.0.1", approved=True, by="ada")
     assert interventions_of(trainer.run) == []
     if killed == "before the answer":
         driver.close()
         driver = Driver(trainer.run, book)
-        assert not driver.answer(request, approved=True, by="ada"), "not before it is in the picture"
+        assert driver.take_in(approval).how == "held"
+        driver.open()
+        assert driver.take_in(approval).how == "behind", "not before it is in the picture"
         driver.drain(0.0)
-    assert driver.answer(request, approved=True, by="ada")
+    assert driver.take_in(approval).how == "taken"
+    assert driver.take_in(approval).how == "known"
     [intervention] = interventions_of(trainer.run)
     if killed == "after the answer":
         driver.close()

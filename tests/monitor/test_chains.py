@@ -1,7 +1,7 @@
 """Laying what was derived beside what the journal holds."""
 
 from tests.monitor.helpers import ScriptedTrainer
-from trainguard_wire import Decision, Opened, Transition, encode
+from trainguard_wire import Approval, Opened, Transition, encode
 from trainguard_wire.chain import Chain, Numbered, last_chain, resume
 
 
@@ -21,12 +21,13 @@ def test_the_last_chain_goes_on_over_restarts(trainer: ScriptedTrainer) -> None:
     """Openings that say the same continue a chain; other rules, or another beginning, start one."""
     assert last_chain(trainer.run) is None
     writer = trainer.run.write_journal()
-    for record in (_opened("old"), _transition(1), _opened("new", 3), _transition(2), _opened("new", 3)):
+    one, two, three = (_transition(step) for step in (1, 2, 3))
+    approval = Approval(intervention="A.0.1", approved=True, by="ada", time=1.0, after_record=2)
+    for record in (_opened("old"), one, approval, _opened("new", 3), two, _opened("new", 3), approval, three):
         writer.append(record)
-    writer.append(_transition(3))
-    assert last_chain(trainer.run) == Chain("new", 3, LINES[1:3])
+    assert last_chain(trainer.run) == Chain("new", 3, [two, approval, three], LINES[1:3], [one, approval])
     writer.append(_opened("new", 4))
-    assert last_chain(trainer.run) == Chain("new", 4, [])
+    assert last_chain(trainer.run) == Chain("new", 4, [], [], [one, approval, two, approval, three])
     writer.close()
 
 
@@ -37,18 +38,20 @@ def test_torn_and_doubled_lines_do_not_count(trainer: ScriptedTrainer) -> None:
     for lines in (LINES[0][:20] + b"\n", LINES[0] + b"\n", LINES[0] + b"\n", LINES[1] + b"\n", LINES[2]):
         writer.append_lines(lines)
     writer.close()
-    assert last_chain(trainer.run) == Chain("new", 0, LINES[:2])
+    chain = last_chain(trainer.run)
+    assert chain is not None
+    assert (chain.lines, len(chain.records)) == (LINES[:2], 2)
 
 
 def test_an_empty_journal_wants_everything() -> None:
     """Whoever never had a monitor has all of the past journalled."""
-    plan = resume(None, "new", DERIVED, 9)
+    plan = resume(None, DERIVED, 9)
     assert (plan.from_record, len(plan.missing), plan.broken) == (0, 4, False)
 
 
 def test_a_prefix_is_not_written_again() -> None:
     """What the chain holds is skipped; the rest is missing."""
-    plan = resume(Chain("new", 2, LINES[1:2]), "new", DERIVED, 9)
+    plan = resume(_chain(2, LINES[1:2]), DERIVED, 9)
     assert plan.from_record == 2
     assert [record.step for record in plan.records] == [2, 3, 4]
     assert [record.step for record in plan.missing] == [3, 4]
@@ -57,15 +60,10 @@ def test_a_prefix_is_not_written_again() -> None:
 
 def test_a_chain_that_is_no_prefix_is_broken() -> None:
     """Another line, a line too many, or a beginning beyond the telemetry's end: a new chain from the end on."""
-    for chain in (Chain("new", 0, LINES[1:2]), Chain("new", 0, [*LINES, b"{}"]), Chain("new", 10, [])):
-        plan = resume(chain, "new", DERIVED, 9)
+    for chain in (_chain(0, LINES[1:2]), _chain(0, [*LINES, b"{}"]), _chain(10, [])):
+        plan = resume(chain, DERIVED, 9)
         assert (plan.from_record, plan.missing, plan.broken) == (9, [], True)
 
 
-def test_other_rules_begin_at_the_end_or_at_what_they_will_do() -> None:
-    """The chain of other rules leaves out the past, but not the decision behind what is delivered now."""
-    plan = resume(Chain("old", 0, LINES), "new", DERIVED, 9)
-    assert (plan.from_record, plan.missing, plan.broken) == (9, [], False)
-    decision = Decision(step=5, generation=0, time=1.0, rule="A", verdict="act", reason="", intervention="A.0.5")
-    plan = resume(Chain("old", 0, LINES), "new", [*DERIVED, Numbered(6, decision)], 9, due=["A.0.5"])
-    assert (plan.from_record, plan.missing) == (5, [decision])
+def _chain(from_record: int, lines: list[bytes]) -> Chain:
+    return Chain("new", from_record, [], lines, [])

@@ -6,76 +6,24 @@ compared with a monitor that followed the same telemetry undisturbed.
 """
 
 import random
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from tests.monitor.helpers import ScriptedTrainer, control_of, derived_in, interventions_of, openings_of
+from tests.monitor.killing import Fuse, Story, dies, records_of
 from trainguard_monitor.driver import Driver
 from trainguard_rules import RuleBook
 from trainguard_wire import (
-    Control,
-    Intervention,
+    Decision,
     Journal,
     Outcome,
     RunDirectory,
     SegmentWriter,
-    Telemetry,
     Transition,
-    encode,
 )
 
 STEPS = 250
-
-
-class Killed(BaseException):
-    """kill -9, in the middle of a write."""
-
-
-class Fuse:
-    """Kills the monitor in one of its next writes, at a random byte of the record."""
-
-    def __init__(self, chance: random.Random) -> None:
-        self._chance = chance
-        self._append = SegmentWriter.append
-        self.writes_left: int | None = None
-
-    def append(self, writer: SegmentWriter, record: Telemetry | Control | Journal) -> None:
-        if writer.directory.name == "telemetry" or self.writes_left is None:
-            self._append(writer, record)
-        elif self.writes_left:
-            self.writes_left -= 1
-            self._append(writer, record)
-        else:
-            self.writes_left = None
-            line = encode(record)
-            if kept := line[: self._chance.randrange(len(line) + 1)]:
-                writer.append_lines(kept)
-            raise Killed
-
-
-class Story:
-    """A training that meets faults, obeys what it is told, and does not know that its monitor keeps dying."""
-
-    def __init__(self, trainer: ScriptedTrainer, chance: random.Random) -> None:
-        self.trainer = trainer
-        self._chance = chance
-        self._control = trainer.run.read_control()
-        self._unanswered: list[Intervention] = []
-
-    def step(self) -> None:
-        chance = self._chance
-        spiking = chance.random() < 0.1
-        self.trainer.sample(loss=chance.random(), grad_norm=chance.uniform(11, 99) if spiking else chance.random())
-        self._unanswered += [message for message in self._control.read() if isinstance(message, Intervention)]
-        if self._unanswered and chance.random() < 0.5:
-            self.trainer.apply(self._unanswered.pop(0))
-        if self.trainer.step % 20 == 0:
-            self.trainer.checkpoint()
-
-    def close(self) -> None:
-        self._control.close()
 
 
 @pytest.mark.parametrize("seed", range(12))
@@ -91,7 +39,7 @@ def test_a_killed_monitor_comes_to_the_same(
         story.step()
         if chance.random() < 0.1:
             fuse.writes_left = chance.randrange(3)
-        killed = _dies(driver) or chance.random() < 0.03
+        killed = dies(driver) or chance.random() < 0.03
         if killed:
             driver.close()
             driver, kills = Driver(trainer.run, book), kills + 1
@@ -132,23 +80,43 @@ def test_other_rules_begin_another_chain(
     assert not [record for record in caplog.records if record.levelname == "ERROR"]
 
 
-def test_what_other_rules_do_at_once_is_on_record(
+def test_other_rules_answer_an_incident_that_lasts(
     trainer: ScriptedTrainer, book: RuleBook, other_book: RuleBook
 ) -> None:
-    """Rules that want to act on the last few steps begin their chain with the decision to."""
+    """What they would have done in the past they leave be; an incident that goes on they answer on the next sample."""
     trainer.samples(50)
     trainer.sample(loss=1.0, grad_norm=15.0)
-    trainer.samples(3)
     first = Driver(trainer.run, other_book)
     first.drain(0.0)
     first.close()
     second = Driver(trainer.run, book)
     second.drain(0.0)
+    assert _ids(trainer.run) == []
+    assert openings_of(trainer.run)[-1].from_record == 52
+    trainer.sample(loss=1.0, grad_norm=15.0)
+    second.drain(0.0)
     second.close()
-    assert _ids(trainer.run) == [
-        record.intervention for record in derived_in(trainer.run) if getattr(record, "intervention", None)
-    ]
-    assert openings_of(trainer.run)[-1].from_record == 51
+    assert _ids(trainer.run) == ["GradientExplosion.0.52"]
+
+
+def test_what_was_done_counts_whatever_rules_come(
+    trainer: ScriptedTrainer, book: RuleBook, other_book: RuleBook
+) -> None:
+    """A cooldown goes on when the threshold is changed, and so does an intervention that is under way."""
+    trainer.sample(loss=1.0, grad_norm=50.0)
+    first = Driver(trainer.run, book)
+    first.drain(0.0)
+    trainer.apply(interventions_of(trainer.run)[0])
+    first.drain(0.0)
+    first.close()
+    second = Driver(trainer.run, other_book)
+    second.drain(0.0)
+    trainer.sample(loss=1.0, grad_norm=50.0)
+    second.drain(0.0)
+    decision = [record for record in derived_in(trainer.run) if isinstance(record, Decision)][-1]
+    assert decision.verdict == "hold_settling"
+    assert second.view().actions["scale_lr", "applied"] == 1
+    second.close()
 
 
 def test_a_journal_that_does_not_follow_is_left_and_begun_anew(
@@ -177,32 +145,17 @@ def test_a_journal_that_does_not_follow_is_left_and_begun_anew(
     assert {record.step for record in added if not isinstance(record, Outcome)} == {152}
 
 
-def _dies(driver: Driver) -> bool:
-    try:
-        driver.drain(0.0)
-    except Killed:
-        return True
-    return False
-
-
 def _follow(run: RunDirectory, path: Path, book: RuleBook) -> Driver:
     """Follow a copy of the run's telemetry as it grows, record by record."""
     copy = RunDirectory(path)
     copy.create()
     copy.write_info(run.read_info())
     driver, writer = Driver(copy, book), copy.write_telemetry()
-    for record in _records(run):
+    for record in records_of(run):
         writer.append(record)
         driver.drain(0.0)
     writer.close()
     return driver
-
-
-def _records(run: RunDirectory) -> Iterator[Telemetry]:
-    reader = run.read_telemetry()
-    while records := reader.read():
-        yield from records
-    reader.close()
 
 
 def _ids(run: RunDirectory) -> list[str]:

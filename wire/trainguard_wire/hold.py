@@ -22,6 +22,7 @@ class Hold:
         self._identity = _identity(run.monitor_lock)
         self.outbox = Outbox(run)
         self.chain: Chain | None = last_chain(run)
+        self._run = run
         self.telemetry: RecordReader[Telemetry] = run.read_telemetry()
 
     @classmethod
@@ -37,6 +38,11 @@ class Hold:
     def is_gone(self) -> bool:
         """Whether the run was removed, or removed and made anew, under us."""
         return _identity(self._lock_file) != self._identity
+
+    def rewind(self) -> None:
+        """Read the telemetry from the first record on, again."""
+        self.telemetry.close()
+        self.telemetry = self._run.read_telemetry()
 
     def release(self) -> None:
         self.telemetry.close()

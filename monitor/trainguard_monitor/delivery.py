@@ -1,0 +1,47 @@
+"""What goes out of one run: the journal, control, and word to a trainer in lockstep. What fails is tried again."""
+
+from collections.abc import Iterable
+
+from trainguard_monitor.lockstep import Lockstep
+from trainguard_monitor.logs import RunLog
+from trainguard_wire import Control
+from trainguard_wire.outbox import Outbox
+
+RETRY_WRITE = 0.2
+
+
+class Delivery:
+    """``fresh``: something was decided that the trainer has not been told."""
+
+    def __init__(self, outbox: Outbox, lockstep: Lockstep, log: RunLog) -> None:
+        self.fresh = False
+        self._outbox, self._lockstep, self._log = outbox, lockstep, log
+        self._again_at = 0.0
+
+    def is_due(self, generation: int, now: float) -> bool:
+        """Whether there is anything to write, and it is time to."""
+        waits = self._outbox.has_unwritten or self.fresh or self._lockstep.due(generation)
+        return bool(waits) and now >= self._again_at
+
+    def attempt(self, due: Iterable[Control], generation: int, now: float) -> None:
+        """`flush`, and after a failure not again for a moment."""
+        self.flush(due, generation)
+        self._again_at = now + RETRY_WRITE if self._outbox.failing else now
+
+    def flush(self, due: Iterable[Control], generation: int) -> None:
+        """Write it all. A failure is counted, and logged once."""
+        was_failing = self._outbox.failing
+        try:
+            self._outbox.flush(due, self._told, self._lockstep.due(generation))
+        except OSError as error:
+            if not was_failing:
+                self._log.error(f"can't write, will go on trying: {error}")
+        else:
+            self._lockstep.told()
+            if was_failing:
+                self._log.warning("can write again")
+        self.fresh = self._outbox.failing
+
+    def _told(self, message: Control) -> None:
+        kinds = [action.kind for action in getattr(message, "actions", ())]
+        self._log.info(f"{message.id}: {', '.join(kinds)}" if kinds else message.id)

@@ -1,0 +1,47 @@
+"""What there is to see of a run, taken from its engine and its counts."""
+
+from trainguard_monitor.table import RunDetail, RunState, RunView
+from trainguard_monitor.tally import Tally
+from trainguard_rules import Engine, RuleBook
+from trainguard_wire import RunDirectory
+
+
+def view_of(
+    run: str, state: RunState, book: RuleBook, engine: Engine, tally: Tally, *, corrupt: int, write_failures: int
+) -> RunView:
+    """A snapshot; nobody may be feeding the engine meanwhile."""
+    zeros = tally.zeros
+    return RunView(
+        run=run,
+        state=state,
+        rules_sha256=book.sha256,
+        step=tally.step,
+        epoch=tally.epoch,
+        generation=engine.generation,
+        last_sample=tally.last_sample,
+        signals=dict(engine.last),
+        nonfinite=dict.fromkeys(engine.last, 0) | engine.nonfinite,
+        rules=tuple(engine.status()),
+        decisions=zeros.decisions | tally.decisions,
+        actions=zeros.actions | tally.actions,
+        verifications=zeros.verifications | tally.verifications,
+        expectations=dict(tally.expectations),
+        latency_seconds=tally.latencies.seconds.copy(),
+        latency_steps=tally.latencies.steps.copy(),
+        received=dict(tally.received),
+        corrupt=corrupt,
+        late=engine.late,
+        trainer_lost=tally.trainer_lost,
+        write_failures=write_failures,
+    )
+
+
+def detail_of(run: RunDirectory, view: RunView, engine: Engine) -> RunDetail:
+    """As `view_of`."""
+    return RunDetail(
+        directory=run,
+        view=view,
+        rules=tuple(engine.details()),
+        requests=tuple(engine.requests),
+        in_flight=tuple(engine.in_flight),
+    )
