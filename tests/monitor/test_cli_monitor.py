@@ -11,7 +11,7 @@ from pathlib import Path
 import httpx
 import pytest
 
-from tests.monitor.helpers import BAD_RULES, ScriptedTrainer, derived_in, interventions_of, until
+from tests.monitor.helpers import BAD_RULES, RULES, ScriptedTrainer, derived_in, interventions_of, until
 from trainguard_monitor.http.server import address_of
 from trainguard_wire import Decision, Lease
 
@@ -150,3 +150,22 @@ def test_help_is_quick_and_torch_is_never_imported() -> None:
 
 def _get(url: str) -> str:
     return httpx.get(url, timeout=5).text
+
+
+def test_sighup_loads_the_rules_anew(start: Start, runs: Path, rules_file: Path, tmp_path: Path) -> None:
+    """As in Prometheus: bad rules are told and change nothing, good ones are in force at once."""
+    ready = tmp_path / "ready"
+    process = start("monitor", runs, "--rules", rules_file, "--listen=127.0.0.1:0", "--ready-file", ready)
+    until(ready.exists)
+    url = f"http://{ready.read_text().strip()}"
+    rules_file.write_text(BAD_RULES)
+    process.send_signal(signal.SIGHUP)
+    until(lambda: "trainguard_config_last_reload_successful 0.0" in _get(f"{url}/metrics"))
+    rules_file.write_text(RULES.replace("> 10", "> 30"))
+    process.send_signal(signal.SIGHUP)
+    until(lambda: "trainguard_config_last_reload_successful 1.0" in _get(f"{url}/metrics"))
+    assert "grad_norm > 30" in _get(f"{url}/api/v1/rules")
+    process.send_signal(signal.SIGTERM)
+    _, errors = process.communicate(timeout=10)
+    assert process.returncode == 0
+    assert "did you mean 'grad_norm'?" in errors

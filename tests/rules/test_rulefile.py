@@ -222,3 +222,33 @@ def test_an_unknown_epoch_never_passes():
     assert not Duration(1, "epochs").passed(since, now)
     assert Duration(8, "steps").passed(since, now)
     assert not Duration(10, "seconds").passed(since, now)
+
+
+def test_a_rule_that_an_alert_fires():
+    """Its labels stand in the place of an expression."""
+    [rule] = load_text("groups: [{name: g, rules: [{guard: Hot, alert: {alertname: TooHot, node: 'n 7'}}]}]").rules
+    assert rule.alert == {"alertname": "TooHot", "node": "n 7"}
+    assert rule.source == 'alert {alertname="TooHot", node="n 7"}'
+    assert load_text("groups: [{name: g, rules: [{guard: A, expr: loss > 1}]}]").rules[0].alert is None
+
+
+@pytest.mark.parametrize(
+    ("rule", "complaint"),
+    [
+        ("guard: A", "t:1:28: group \"g\", rule \"A\": missing key 'expr', or 'alert'"),
+        ("guard: A, expr: null", "missing key 'expr', or 'alert'"),
+        ("guard: A, expr: loss > 1, alert: {a: b}", "give a rule either 'expr' or 'alert', not both"),
+        ("guard: A, alert: {}", "'alert' is empty"),
+        ("guard: A, alert: {a: 1}", "'a' should be a valid string, not 1"),
+        ("guard: A, alert: {a-b: c}", "'a-b' is not a name"),
+        ("guard: A, alert: {a: b}, for: 3 steps", "'for' does not go with 'alert': Alertmanager says when"),
+        ("guard: A, alert: {a: b}, baseline: rolling", "'baseline' does not go with 'alert'"),
+        ("guard: manual, alert: {a: b}", "the name 'manual' is kept for what a person orders by hand"),
+        ("expect: A, within: 3 steps, alert: {a: b}", "unknown key 'alert'"),
+    ],
+)
+def test_what_does_not_go_with_an_alert(rule, complaint):
+    """Each with its place and the reason."""
+    with pytest.raises(RuleFileError) as error:
+        load_text(f"groups: [{{name: g, rules: [{{{rule}}}]}}]", "t")
+    assert complaint in str(error.value)

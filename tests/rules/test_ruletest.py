@@ -429,6 +429,41 @@ groups: [{name: g, rules: [{guard: Stop, expr: loss > 5, actions: [{stop: {}}]}]
     assert len(failures(tests, rules)) == 1
 
 
+def test_alerts():
+    """An alert fires a rule, once; over and anew, it is another one."""
+    rules = """
+groups:
+  - name: g
+    rules:
+      - guard: Hot
+        alert: {alertname: TooHot}
+        actions: [{save_checkpoint: {}}]
+"""
+    test = """
+rule_files: [r.yaml]
+tests:
+  - name: heat
+    input_series: {loss: "1x30"}
+    alerts:
+      - {step: 5, labels: {alertname: TooHot, node: n7}}
+      - {step: 6, labels: {alertname: TooHot, node: n7}}
+      - {step: 7, labels: {alertname: TooCold}}
+      - {step: 10, labels: {alertname: TooHot, node: n7}, status: resolved}
+      - {step: 20, labels: {alertname: TooHot, node: n7}}
+    expect:
+      - {step: 5, states: {Hot: firing}, verdicts: {Hot: act}, actions: {Hot: [save_checkpoint]}}
+      - {step: 6, verdicts: {Hot: none}, outcomes: {Hot: applied}}
+      - {step: 10, states: {Hot: inactive}, interventions: 1}
+      - {step: 20, states: {Hot: firing}, interventions: 2}
+"""
+    suite = load_suite(test, "t.yaml", lambda _: load_text(rules))
+    assert [run_scenario(scenario, suite.book) for scenario in suite.scenarios] == [[]]
+    with pytest.raises(RuleFileError, match="step 99 is past the end"):
+        load_suite(test.replace("step: 7", "step: 99"), "t.yaml", lambda _: load_text(rules))
+    with pytest.raises(RuleFileError, match="unknown key 'label'; did you mean 'labels'"):
+        load_suite(test.replace("{step: 7, labels", "{step: 7, label"), "t.yaml", lambda _: load_text(rules))
+
+
 def test_approvals():
     """In mode approve a person says yes so many steps later, or nobody ever does."""
     rules = RULES.replace("groups:", "mode: approve\ngroups:")

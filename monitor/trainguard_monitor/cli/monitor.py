@@ -55,6 +55,7 @@ def monitor(
     from trainguard_monitor.http.app import build_app
     from trainguard_monitor.http.server import AddressError, Server, address_of, bind
     from trainguard_monitor.logs import configure
+    from trainguard_monitor.reloading import Reloader, RuleWatch
     from trainguard_wire import LeaseHeld
 
     configure(log_format, log_level)
@@ -64,10 +65,13 @@ def monitor(
     except AddressError as error:
         raise Fault(str(error)) from None
     server = Server(build_app(daemon), bound)
+    watch = RuleWatch(Reloader(daemon, rules), polling=polling)
     _stop_on_signals(daemon.stop)
+    signal.signal(signal.SIGHUP, lambda *_: watch.request())
     if stop_with_stdin:
         threading.Thread(target=_when_stdin_closes, args=(daemon.stop,), daemon=True).start()
     server.start()
+    watch.start()
     try:
         daemon.run(on_ready=lambda: _announce(runs_dir, address_of(bound), ready_file))
     except LeaseHeld as error:
@@ -75,6 +79,7 @@ def monitor(
     except OSError as error:
         raise Fault(f"can't watch {runs_dir}: {error}") from None
     finally:
+        watch.stop()
         server.stop()
 
 

@@ -12,6 +12,8 @@
         checkpoints: [0, 50]            # saved after these steps; [0] if not given
         acks: 1                         # how many steps later the trainer hears of an intervention; or never
         approvals: never                # how many steps later a person says yes; never if not given
+        alerts:                         # what Alertmanager hands over after a step; status: resolved ends it
+          - {step: 30, labels: {alertname: GpuOverheating}}
         actions_offered: [scale_lr]     # all of them if not given
         knobs:                          # that the training script has registered; none if not given
           dropout: {value: 0.1, min: 0, max: 0.5}

@@ -10,8 +10,8 @@ from trainguard_rules.rulebook import RuleBook
 from trainguard_rules.rulefile.messages import message_of
 from trainguard_rules.rulefile.problems import Problem, RuleFileError, did_you_mean
 from trainguard_rules.rulefile.source import Document, Path, Place, read_document
-from trainguard_rules.ruletest.scenario import Check, Scenario, Subject, Suite
-from trainguard_rules.ruletest.schema import ExpectModel, KnobModel, TestFileModel, TestModel
+from trainguard_rules.ruletest.scenario import Alert, Check, Scenario, Subject, Suite
+from trainguard_rules.ruletest.schema import AlertModel, ExpectModel, KnobModel, TestFileModel, TestModel
 from trainguard_rules.ruletest.series import SeriesError
 from trainguard_wire.signals import SIGNALS
 from trainguard_wire.telemetry import KnobInfo
@@ -96,6 +96,9 @@ class _TestFile:
         for i, step in enumerate(test.checkpoints):
             if step > length:
                 self._problem((*path, "checkpoints", i), _past_the_end(step, length))
+        for i, alert in enumerate(test.alerts):
+            if alert.step > length:
+                self._problem((*path, "alerts", i, "step"), _past_the_end(alert.step, length))
         for i, expect in enumerate(test.expect):
             self._check_expect((*path, "expect", i), expect, length, book)
 
@@ -122,6 +125,7 @@ class _TestFile:
             checkpoints=frozenset(test.checkpoints),
             acks=test.acks,
             approvals=test.approvals,
+            alerts=tuple(Alert(alert.step, alert.labels, alert.status == "firing") for alert in test.alerts),
             actions_offered=None if test.actions_offered is None else tuple(test.actions_offered),
             knobs={name: KnobInfo(value=k.value, min=k.min, max=k.max) for name, k in test.knobs.items()},
         )
@@ -167,9 +171,8 @@ def _past_the_end(step: int, length: int) -> str:
 def _model_at(path: Path) -> type[BaseModel]:
     if path[0] != "tests" or len(path) <= 2:
         return TestFileModel
-    if path[2] == "knobs" and len(path) > 4:
-        return KnobModel
-    return ExpectModel if path[2] == "expect" and len(path) > 4 else TestModel
+    models = {"knobs": KnobModel, "alerts": AlertModel, "expect": ExpectModel}
+    return models.get(str(path[2]), TestModel) if len(path) > 4 else TestModel
 
 
 def _test_of(data: Any, path: Path) -> str:

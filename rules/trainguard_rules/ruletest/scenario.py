@@ -36,6 +36,14 @@ class Check(NamedTuple):
     wanted: Any
 
 
+class Alert(NamedTuple):
+    """An alert with these ``labels`` fires after ``step``, or is over. With equal labels it is the same alert."""
+
+    step: int
+    labels: Mapping[str, str]
+    firing: bool
+
+
 @dataclass(frozen=True, kw_only=True)
 class Scenario:
     """One test: what the trainer measures, how it behaves, and what is expected of the rules.
@@ -51,6 +59,7 @@ class Scenario:
     checkpoints: frozenset[int] = frozenset((0,))
     acks: int | None = 1
     approvals: int | None = None
+    alerts: tuple[Alert, ...] = ()
     actions_offered: tuple[str, ...] | None = None
     knobs: Mapping[str, KnobInfo] = field(default_factory=dict)
 

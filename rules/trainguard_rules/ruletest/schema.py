@@ -150,6 +150,14 @@ class KnobModel(_Model):
         return self
 
 
+class AlertModel(_Model):
+    """An alert from Alertmanager that fires, or is over, after one step."""
+
+    step: Annotated[int, Field(ge=0)]
+    labels: Annotated[dict[str, str], _filled("label")]
+    status: Literal["firing", "resolved"] = "firing"
+
+
 class TestModel(_Model):
     """One test."""
 
@@ -160,6 +168,7 @@ class TestModel(_Model):
     checkpoints: list[Count] = [0]
     acks: Later = 1
     approvals: Later = None
+    alerts: list[AlertModel] = []
     actions_offered: list[Annotated[str, PlainValidator(_kind)]] | None = None
     knobs: dict[Name, KnobModel] = {}
     expect: Annotated[list[ExpectModel], _filled("step")]

@@ -18,9 +18,9 @@ from trainguard_rules.output import Output
 from trainguard_rules.rulebook import RuleBook
 from trainguard_rules.ruletest.ledger import Ledger
 from trainguard_rules.ruletest.machine import Dial, Later, Machine, Refused
-from trainguard_rules.ruletest.scenario import END, Scenario
+from trainguard_rules.ruletest.scenario import END, Alert, Scenario
 from trainguard_wire.control import Action, Control, Intervention, Promotion
-from trainguard_wire.journal import Approval, Decision
+from trainguard_wire.journal import AlertNotice, Approval, Decision, Input
 from trainguard_wire.telemetry import Ack, AckStatus, CheckpointSaved, Goodbye, Hello, Telemetry, sample_of
 
 EARLIER_FAILED = "an earlier action of this intervention failed"
@@ -52,6 +52,7 @@ class SimulatedTrainer:
         knobs = dict(scenario.knobs)
         self._feed(Hello(**self._at(), run=scenario.name, pid=1, signals=signals, actions=self._offered, knobs=knobs))
         self._save_if_due()
+        self._alert()
         while machine.step < scenario.num_steps and not machine.stopped:
             machine.step += 1
             if scenario.steps_per_epoch is not None:
@@ -69,6 +70,7 @@ class SimulatedTrainer:
         self._show()
         self._sample()
         self._save_if_due()
+        self._alert()
         self._approve()
         while self._mail and self._mail[0][0] <= self.machine.step:
             self._receive(self._mail.pop(0)[1])
@@ -96,6 +98,26 @@ class SimulatedTrainer:
     def _save(self) -> None:
         if self.machine.save():
             self._feed(CheckpointSaved(**self._at()))
+
+    def _alert(self) -> None:
+        for alert in self._scenario.alerts:
+            if alert.step == self.machine.step:
+                self._feed(self._notice(alert))
+
+    def _notice(self, alert: Alert) -> AlertNotice:
+        """As Alertmanager would have it. An alert that fires again after it was over began anew."""
+        key = repr(sorted(alert.labels.items()))
+        same = [a for a in self._scenario.alerts if a.labels == alert.labels and a.step <= alert.step]
+        over = max((a.step for a in same if not a.firing and a.step < alert.step), default=-1)
+        began = min((a.step for a in same if a.firing and a.step > over), default=0)
+        return AlertNotice(
+            fingerprint=key,
+            starts_at=str(began),
+            status="firing" if alert.firing else "resolved",
+            labels=dict(alert.labels),
+            time=self._at()["time"],
+            after_record=self.engine.records,
+        )
 
     def _approve(self) -> None:
         while self._requests and self._requests[0][0] <= self.machine.step:
@@ -169,7 +191,7 @@ class SimulatedTrainer:
             )
         )
 
-    def _feed(self, record: Telemetry | Approval) -> None:
+    def _feed(self, record: Telemetry | Input) -> None:
         output = self.engine.feed(record)
         self.ledger.note(output)
         scenario, step = self._scenario, self.machine.step
