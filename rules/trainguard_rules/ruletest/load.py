@@ -171,7 +171,7 @@ def _past_the_end(step: int, length: int) -> str:
 def _model_at(path: Path) -> type[BaseModel]:
     if path[0] != "tests" or len(path) <= 2:
         return TestFileModel
-    models = {"knobs": KnobModel, "alerts": AlertModel, "expect": ExpectModel}
+    models: dict[str, type[BaseModel]] = {"knobs": KnobModel, "alerts": AlertModel, "expect": ExpectModel}
     return models.get(str(path[2]), TestModel) if len(path) > 4 else TestModel
 
 
