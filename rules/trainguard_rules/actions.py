@@ -143,10 +143,14 @@ class ScaleKnob(_Bounded, _OnKnob):
 
 
 class RestoreCheckpoint(ActionModel):
-    """Back to the newest good checkpoint older than the onset of the incident. The data stream goes on."""
+    """Back to the newest good checkpoint older than the onset of the incident.
+
+    Schedule and data go on; with ``rewind: full`` they go back as well.
+    """
 
     rank: ClassVar[int] = 3
     which: Literal["last_good"] = "last_good"
+    rewind: Literal["none", "full"] = "none"
 
 
 class SaveCheckpoint(ActionModel):

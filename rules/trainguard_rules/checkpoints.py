@@ -29,7 +29,7 @@ class CheckpointBook:
         self._ill_at: int | None = None
 
     def saved(self, step: int, snapshot: Any, *, healthy: bool) -> None:
-        """A checkpoint of ``step`` is on disk."""
+        """The state after ``step`` can be restored."""
         self._snapshots[step] = snapshot
         while len(self._snapshots) > KEPT:
             del self._snapshots[self._least_useful()]

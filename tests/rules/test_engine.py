@@ -46,7 +46,7 @@ def test_an_incident_from_onset_to_recovery():
     assert intervention.id == "Spike.0.18"
     assert intervention.expires_step == 118
     restore, scale = intervention.actions
-    assert restore.params == {"which": "last_good", "before_step": 17}
+    assert restore.params == {"which": "last_good", "rewind": "none", "before_step": 17}
     assert scale.params == {"factor": 0.5, "min": 0.0}
     assert trainer.states() == [(17, "pending"), (18, "firing"), (20, "inactive")]
     assert trainer.outcomes() == [("Spike.0.18.0", "applied"), ("Spike.0.18.1", "applied")]

@@ -320,7 +320,7 @@ t.yaml:11:20: test "spike", step 22: LossSpike: verdict
     history:   step 21 inactive -> pending; step 22 pending -> firing
 t.yaml:12:19: test "spike", step 22: LossSpike: actions
     expected:  scale_lr(factor=0.25)
-    got:       restore_checkpoint(which=last_good, before_step=21), scale_lr(factor=0.5, min=0)
+    got:       restore_checkpoint(which=last_good, rewind=none, before_step=21), scale_lr(factor=0.5, min=0)
     value:     10
     history:   step 21 inactive -> pending; step 22 pending -> firing
 t.yaml:13:20: test "spike", step 22: LossSpike: outcomes

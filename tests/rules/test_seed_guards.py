@@ -25,7 +25,12 @@ def trainer(**changes):
     ("changes", "guard", "action", "params"),
     [
         ({"grad_norm": 10.1}, "SeedGradientNorm", "scale_lr", {"factor": 0.5, "min": 1e-5}),
-        ({"loss": 2.1}, "SeedLossSpike", "restore_checkpoint", {"which": "last_good", "before_step": 61}),
+        (
+            {"loss": 2.1},
+            "SeedLossSpike",
+            "restore_checkpoint",
+            {"which": "last_good", "rewind": "none", "before_step": 61},
+        ),
         ({"activation_sparsity": 0.09}, "SeedSparsity", "scale_weight_decay", {"factor": 2, "min": 0.0, "max": 0.01}),
         ({"confidence": 0.49}, "SeedConfidence", "diagnose", {"probe": "collapse"}),
     ],

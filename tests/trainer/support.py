@@ -63,12 +63,17 @@ class Run:
         loss.backward()
         return loss, logits, y
 
-    def train(self, guard: Guard, steps: int = 1, *, scheduler: Any = None, epoch: int | None = None) -> None:
+    def train(
+        self, guard: Guard, steps: int = 1, *, scheduler: Any = None, epoch: int | None = None, settled: bool = False
+    ) -> None:
+        """``settled``: wait for the disk after each step."""
         for _ in range(steps):
             loss, logits, y = self.backward()
             guard.step(loss, logits=logits, targets=y, epoch=epoch)
             if scheduler is not None:
                 scheduler.step()
+            if settled:
+                settle(guard)
 
 
 class Monitor:
@@ -132,6 +137,12 @@ class Monitor:
 
     def last_heartbeat(self) -> Heartbeat:
         return [record for record in self.records() if isinstance(record, Heartbeat)][-1]
+
+
+def settle(guard: Guard) -> None:
+    """Wait until what is on its way to disk is there."""
+    checkpointer = guard._stepper._checkpointer
+    assert checkpointer is None or checkpointer._writer.flush(30)
 
 
 def weights_of(model: nn.Module) -> dict[str, Tensor]:

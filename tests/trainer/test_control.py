@@ -77,12 +77,12 @@ def test_an_action_that_raises_has_failed(run_dir: Path, monitor: Monitor, said:
     """The exception is in the ack, in the count and said once; the loop never sees it."""
     run = Run()
     with Guard(run.model, run.optimizer, run_dir=run_dir) as guard:
-        (run_dir / "checkpoints" / "step-00000001.tmp").write_text("in the way")
+        run.optimizer.param_groups[0]["odd"] = object()
         monitor.ask(("save_checkpoint", {}), HALVE)
         run.train(guard)
     failed, rest = monitor.acks()
     assert failed.status == "failed"
-    assert "FileExistsError" in failed.reason
+    assert "optimizer['param_groups'][0]['odd'] holds a builtins.object" in failed.reason
     assert rest.status == "refused"
     assert guard.errors == {"action.save_checkpoint": 1}
     assert len(said.messages) == 1
@@ -190,7 +190,7 @@ def test_stop_stops_even_where_nothing_can_be_saved(run_dir: Path, monitor: Moni
 
 
 def test_save_checkpoint_saves_once(run_dir: Path, monitor: Monitor) -> None:
-    """A step that is on disk already is not written again."""
+    """A step that is saved already is not saved again."""
     run = Run()
     with Guard(run.model, run.optimizer, run_dir=run_dir, checkpoint_every=2) as guard:
         monitor.ask(("save_checkpoint", {}))

@@ -23,13 +23,13 @@ def test_the_ring_keeps_the_newest_and_the_newest_good_one(run_dir: Path, monito
     """However old the good one is; an older good one goes."""
     run = Run()
     with Guard(run.model, run.optimizer, run_dir=run_dir, checkpoint_every=1, keep=2) as guard:
-        run.train(guard)
+        run.train(guard, settled=True)
         monitor.promote(1)
-        run.train(guard, 4)
+        run.train(guard, 4, settled=True)
         assert statuses(run_dir) == {1: "good", 4: "candidate", 5: "candidate"}
         monitor.promote(5)
         monitor.promote(3)
-        run.train(guard, 3)
+        run.train(guard, 3, settled=True)
         assert statuses(run_dir) == {5: "good", 7: "candidate", 8: "candidate"}
     assert guard.errors == {}, "to promote what is gone is no loss while there is a good one"
     saved = [record for record in monitor.records() if isinstance(record, CheckpointSaved)]
@@ -41,13 +41,13 @@ def test_the_first_candidate_waits_for_a_late_monitor(run_dir: Path, monitor: Mo
     """While nothing is good yet the first stays, so that there is something to promote; what is gone is said."""
     run = Run()
     with Guard(run.model, run.optimizer, run_dir=run_dir, checkpoint_every=1, keep=2) as guard:
-        run.train(guard, 6)
+        run.train(guard, 6, settled=True)
         assert statuses(run_dir) == {0: "candidate", 5: "candidate", 6: "candidate"}
         monitor.promote(3)
-        run.train(guard)
-        assert guard.errors == {"promotion": 1}
+        run.train(guard, settled=True)
         monitor.promote(0)
-        run.train(guard, 2)
+        run.train(guard, 2, settled=True)
+        assert guard.errors == {"promotion": 1}
         assert statuses(run_dir) == {0: "good", 8: "candidate", 9: "candidate"}
 
 
@@ -56,7 +56,7 @@ def test_a_process_that_starts_over_replaces_and_outlives_the_older(run_dir: Pat
     for _ in range(2):
         run = Run()
         with Guard(run.model, run.optimizer, run_dir=run_dir, checkpoint_every=1, keep=2) as guard:
-            run.train(guard, 3)
+            run.train(guard, 3, settled=True)
     assert statuses(run_dir) == {0: "candidate", 2: "candidate", 3: "candidate"}
     ring = DiskRing(run_dir / "checkpoints", 2)
     assert {manifest.generation for manifest in ring.all()} == {1}
@@ -69,7 +69,7 @@ def test_leftovers_of_a_crash_are_cleaned(run_dir: Path) -> None:
     """A half-written one goes; one that was being replaced comes back."""
     run = Run()
     with Guard(run.model, run.optimizer, run_dir=run_dir, checkpoint_every=2) as guard:
-        run.train(guard, 4)
+        run.train(guard, 4, settled=True)
     checkpoints = run_dir / "checkpoints"
     (checkpoints / "step-00000006.tmp").mkdir()
     shutil.copytree(checkpoints / "step-00000004", checkpoints / "step-00000004.old")
@@ -92,7 +92,7 @@ def test_manifest_and_state_are_readable_by_anybody(run_dir: Path) -> None:
     place = run_dir / "checkpoints" / "step-00000002"
     state = torch.load(place / "state.pt", weights_only=True)
     assert_same(state["model"], run.model.state_dict())
-    assert set(state) == {"model", "optimizers", "schedulers", "rng", "guard"}
+    assert set(state) == {"model", "optimizers", "schedulers", "scaler", "state", "loader", "rng", "guard"}
     assert state["guard"] == expected
     assert state["schedulers"][0]["_milestones"] == [2]
     manifest = json.loads((place / "manifest.json").read_text())
@@ -112,7 +112,7 @@ def test_state_that_cannot_be_stored(run_dir: Path, said: pytest.LogCaptureFixtu
     with Guard(run.model, run.optimizer, scheduler=Odd(), run_dir=run_dir, checkpoint_every=2) as guard:
         assert guard.errors == {"checkpoint.scheduler": 1}
         run.optimizer.param_groups[0]["odd"] = object()
-        run.train(guard, 2)
+        run.train(guard, 2, settled=True)
     assert statuses(run_dir) == {0: "candidate"}
     assert "scheduler['function'] holds a builtins.builtin_function_or_method" in said.messages[0]
     assert "optimizer['param_groups'][0]['odd'] holds a builtins.object" in said.messages[1]

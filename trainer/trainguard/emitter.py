@@ -10,7 +10,7 @@ from typing import Literal, TypedDict
 
 from trainguard.clock import Clock
 from trainguard.faults import Faults
-from trainguard.progress import Progress
+from trainguard.progress import Moment, Progress
 from trainguard.readout import Reading
 from trainguard_wire import (
     Ack,
@@ -101,8 +101,8 @@ class Emitter:
             )
         )
 
-    def checkpoint_saved(self, seconds: float) -> None:
-        self._write(CheckpointSaved(**self._stamp(), seconds=seconds))
+    def checkpoint_saved(self, at: Moment, seconds: float) -> None:
+        self._write(CheckpointSaved(step=at.step, generation=at.generation, time=at.time, seconds=seconds))
 
     def heartbeat(self) -> None:
         """Say that we live; and look whether what we write still reaches anybody."""

@@ -7,7 +7,7 @@ a guard. What fails in here is counted, said once and goes out with the heartbea
 
 import operator
 import os
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from types import TracebackType
 from typing import Any, Self
 
@@ -51,9 +51,10 @@ class Guard:
         keep: how many checkpoints to keep; the newest good one stays in any case.
         every: steps between two measurements of a signal, by name; None for never. Cheap signals are measured
             in each step, ``activation_sparsity`` in each 100th.
-        keep_in_memory: how many checkpoints to keep in CPU memory as well.
+        keep_in_memory: how many checkpoints to keep in CPU memory as well, as far as it reaches.
         state: more that belongs into a checkpoint, by name: whatever has ``state_dict`` and ``load_state_dict``.
-        loader: a data loader with ``state_dict`` and ``load_state_dict``, for a restore that rewinds the data.
+        loader: a data loader with ``state_dict`` and ``load_state_dict``, for a restore that rewinds the data; see
+            `batches`.
         knobs: numbers of yours that rules may turn, by name; see `Knob`.
         budget: the share of the step's time that measuring may take, such as 0.01; None: no limit.
         activations: modules whose outputs are watched; by default all activation modules of torch.nn.
@@ -122,6 +123,7 @@ class Guard:
         self._emitter, self._meter = parts.emitter, parts.meter
         self._levers, self._update = parts.levers, parts.update
         self.gate = parts.levers.gate
+        self._data = parts.data
 
         seat = Seat.take(RunDirectory(settings.run_path), parts)
         checkpointer = parts.checkpointer(settings, seat.directory, self.state_dict) if seat.session else None
@@ -210,6 +212,16 @@ class Guard:
     def after_step(self) -> None:
         """Right after ``optimizer.step()``, before the scheduler: report the step, and act on what was asked."""
         self._stepper.after()
+
+    def batches(self) -> Iterator[Any]:
+        """One pass over ``loader``: ``for batch in guard.batches()`` in place of ``for batch in loader``.
+
+        A restore that rewinds the data is followed at once: the pass goes on with the batch after the checkpoint.
+        Raises TypeError without a ``loader``.
+        """
+        if self._data.loader is None:
+            raise TypeError("batches() has nothing to iterate over: the guard was given no loader=")
+        return self._data.batches()
 
     def observe(self, **values: float | Tensor) -> None:
         """Emit scalars of your own, as a sample of their own at the current step. NaN and infinities included.

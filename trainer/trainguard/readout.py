@@ -95,6 +95,11 @@ class Readout:
         self._waiting.append(_Waiting(reading, [(list(each), self._fetch(each)) for each in remote.values()]))
         return before if self._exact else list(self._complete())
 
+    @property
+    def oldest_under_way(self) -> int | None:
+        """The step of the oldest reading that has not come out yet; None where there is none."""
+        return self._waiting[0].reading.at.step if self._waiting else None
+
     def flush(self) -> list[Reading]:
         """The readings that are still under way; waits for them."""
         for waiting in self._waiting:

@@ -49,7 +49,7 @@ class Stepper:
         if not self._begun and not self.closed:
             self._begun = True
             if self._checkpointer is not None:
-                self._checkpointer.save_quietly()
+                self._checkpointer.save_quietly(in_loop=False)
 
     def resume(self, step: int) -> None:
         """Go on after ``step``."""
@@ -127,6 +127,8 @@ class Stepper:
             self._meter.disarm()
             self._publish(self._readout.flush())
             self._inbox.give_up("training ended before a step could show it")
+            if self._checkpointer is not None:
+                self._checkpointer.close()
             self._emitter.goodbye(outcome, error)
             self._seat.leave()
 

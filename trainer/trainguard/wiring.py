@@ -7,8 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from trainguard import actuators, arguments, signals
 from trainguard.checkpoints import Checkpointer
-from trainguard.checkpoints.disk import DiskRing
-from trainguard.checkpoints.training_state import TrainingState
+from trainguard.checkpoints.data_stream import DataStream
 from trainguard.clock import Clock
 from trainguard.emitter import Emitter
 from trainguard.faults import Faults
@@ -37,6 +36,7 @@ class Instruments:
         self.levers = Levers(settings, self.faults)
         self.update = Update(settings, self.levers.gate, self.faults)
         sensors = signals.offered(settings, self.levers, self.faults)
+        self.data = DataStream(settings.loader)
         cadences = arguments.check_cadences(
             settings.every, tuple(name for sensor in sensors for name in sensor.signals)
         )
@@ -51,11 +51,12 @@ class Instruments:
         if settings.checkpoint_every is None or num_ranks() > 1:
             return None
         checkpointer = Checkpointer(
-            DiskRing(directory.checkpoints, settings.keep),
-            TrainingState(settings.model, settings.optimizers, settings.schedulers, self.faults),
-            guard_state,
-            every=settings.checkpoint_every,
+            directory.checkpoints,
+            settings,
+            self.data,
+            guard_state=guard_state,
             progress=self.progress,
+            readout=self.readout,
             emitter=self.emitter,
             clock=self.clock,
             faults=self.faults,

@@ -87,7 +87,10 @@ class Ack(Record, frozen=True, kw_only=True, tag="ack"):
 
 
 class CheckpointSaved(Record, frozen=True, kw_only=True, tag="checkpoint"):
-    """A checkpoint of the state after ``step`` is on disk, as a candidate."""
+    """The state after ``step`` can be restored from now on, as a candidate; the disk gets it soon after.
+
+    ``seconds`` is what the step paid for it.
+    """
 
     seconds: float = 0.0
 

@@ -43,8 +43,9 @@ def told(action: PlannedAction) -> str:
                 f"holds the learning rate under a ceiling that rises from {model.start_lr:g} to {model.base_lr:g} "
                 f"over {model.over} {model.unit}"
             )
-        case RestoreCheckpoint():
-            return "goes back to the newest good checkpoint from before the incident; the data goes on"
+        case RestoreCheckpoint() as model:
+            rest = "schedule and data go back with it" if model.rewind == "full" else "the data goes on"
+            return f"goes back to the newest good checkpoint from before the incident; {rest}"
         case _:
             return _SAID.get(action.kind) or _as_documented(action)
 

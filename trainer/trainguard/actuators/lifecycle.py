@@ -21,7 +21,7 @@ class Stop:
         if self._checkpointer is None:
             return Done()
         try:
-            self._checkpointer.save()
+            self._checkpointer.save_to_disk()
         except Exception as error:  # a full disk must not keep a run from stopping
             return Done(reason=f"stopped without a checkpoint: {describe(error)}")
         return Done()

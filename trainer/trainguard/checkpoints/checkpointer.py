@@ -1,73 +1,188 @@
-"""When to save, and which checkpoint to go back to: the training state on one side, the ring on the other."""
+"""When to save, where to, and which checkpoint to go back to.
 
-from collections.abc import Callable
+A step pays for a snapshot in memory (`snapshot`). From then on there is a way back to it: as long as it is among
+the newest few, from memory (`memory`); after that from disk (`disk`), where a thread carries it meanwhile
+(`writer`). So it is reported without waiting for the disk, right after the sample of its step. Everything but the
+writing happens in the training thread, at step boundaries.
+"""
+
+from collections import deque
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
 from typing import Any
 
-from trainguard.checkpoints.disk import Damaged, DiskRing
+from trainguard.checkpoints.data_stream import DataStream
+from trainguard.checkpoints.disk import Damaged, DiskRing, Manifest
+from trainguard.checkpoints.memory import Held, MemoryRing, memory_limit
+from trainguard.checkpoints.snapshot import Snapshot, num_bytes
 from trainguard.checkpoints.training_state import Misfit, TrainingState
+from trainguard.checkpoints.writer import PATIENCE, Problem, Writer
 from trainguard.clock import Clock
 from trainguard.emitter import Emitter
 from trainguard.faults import Faults
-from trainguard.progress import Progress
+from trainguard.progress import Moment, Progress
+from trainguard.readout import Readout
+from trainguard.settings import Settings
 
 
 class Checkpointer:
-    """Saves each ``every`` steps and on request; restores the newest good checkpoint that is whole."""
+    """Saves each ``every`` steps and on request; restores the newest good checkpoint that is whole.
+
+    ``guard_state`` gives what trainguard has changed, for whoever uses the file by hand. A restore leaves it alone:
+    it lies over the run, and stays in force.
+    """
 
     def __init__(
         self,
-        ring: DiskRing,
-        state: TrainingState,
-        guard_state: Callable[[], dict[str, Any]],
+        folder: Path,
+        settings: Settings,
+        data: DataStream,
         *,
-        every: int,
+        guard_state: Callable[[], dict[str, Any]],
         progress: Progress,
+        readout: Readout,
         emitter: Emitter,
         clock: Clock,
         faults: Faults,
     ) -> None:
-        self._ring, self._state, self._guard_state = ring, state, guard_state
-        self._every = every
-        self._progress, self._emitter, self._clock, self._faults = progress, emitter, clock, faults
+        self._every = settings.checkpoint_every or 0
+        self._state = TrainingState(settings, data, faults)
+        self._memory = MemoryRing(settings.keep_in_memory, memory_limit())
+        self._disk = DiskRing(folder, settings.keep)
+        self._writer = Writer(self._disk)
+        self._guard_state = guard_state
+        self._progress, self._readout, self._emitter = progress, readout, emitter
+        self._clock, self._faults = clock, faults
+        self._latest: tuple[int, int] | None = None
+        self._unreported: deque[tuple[Moment, float]] = deque()
+        self._good_steps: set[int] = set()
 
     def clean(self) -> None:
         """Remove what an earlier process left half done."""
         with self._faults.around("checkpoint"):
-            self._ring.clean()
+            self._disk.clean()
 
-    def save(self) -> None:
-        """Save the state after the step just done, unless that is on disk already. Raises what goes wrong."""
+    def save(self, *, in_loop: bool = True) -> None:
+        """Save the state after the step just done, unless it is saved already. Raises what goes wrong at once."""
         at = self._progress
-        if self._ring.has(step=at.step, generation=at.generation):
+        if self._latest == (at.generation, at.step):
             return
         began = self._clock.ticks()
-        state = {**self._state.capture(), "guard": self._guard_state()}
-        self._ring.save(state, step=at.step, generation=at.generation, created=self._clock.time())
-        self._emitter.checkpoint_saved(self._clock.ticks() - began)
+        tree = {**self._state.capture(in_loop=in_loop), "guard": self._guard_state()}
+        size = num_bytes(tree)
+        if self._memory.fits(size):
+            self._take(tree, size)
+        else:
+            self._write_through(tree, size)
+        self._latest = at.generation, at.step
+        self._unreported.append((at.at(self._clock.time()), self._clock.ticks() - began))
+        self._report()
 
-    def save_quietly(self) -> None:
+    def save_to_disk(self) -> None:
+        """`save`, and wait until it is on disk. Raises what goes wrong."""
+        self.save()
+        if not self._writer.flush():
+            raise TimeoutError(f"the disk did not take it within {PATIENCE:g} s")
+        missing = [problem.error for problem in self._collect() if problem.step == self._progress.step]
+        if missing:
+            raise missing[0] if isinstance(missing[0], Exception) else OSError(missing[0])
+
+    def save_quietly(self, *, in_loop: bool = True) -> None:
+        """`save`, and count and say what goes wrong. ``in_loop``: the loop has begun to iterate over its data."""
         with self._faults.around("checkpoint"):
-            self.save()
+            self.save(in_loop=in_loop)
 
     def save_if_due(self) -> None:
+        self._collect()
+        self._report()
         if self._progress.step % self._every == 0:
             self.save_quietly()
 
     def promote(self, step: int, generation: int) -> None:
         """Mark a checkpoint good. One that is gone is missed only while there is no good one at all."""
-        if not self._ring.promote(step=step, generation=generation) and not self._ring.good():
-            self._faults.note("promotion", f"checkpoint {step} is not there any more; a larger keep= holds it longer")
+        self._good_steps.add(step)
+        in_memory = self._memory.promote(step=step, generation=generation)
+        self._writer.promote(step=step, generation=generation, missed=not in_memory)
 
-    def restore(self, before_step: int | None) -> int | None:
+    def why_not_rewind(self) -> str | None:
+        """What this run lacks for a full rewind; None where it lacks nothing."""
+        return self._state.why_not_rewind()
+
+    def restore(self, before_step: int | None, *, rewind: bool = False) -> int | None:
         """Go back to the newest good checkpoint before a step that is whole and fits; returns its step.
 
         None where there is none. What goes wrong once the state is being written is raised.
         """
-        for manifest in self._ring.good(before_step=before_step):
+        for checkpoint in self._ways_back(before_step):
             try:
-                self._state.restore(self._ring.load(manifest))
+                self._state.restore(self._load(checkpoint), rewind=rewind)
             except (Damaged, Misfit) as problem:
                 self._faults.note("restore", problem)
                 continue
-            return manifest.step
+            return checkpoint.step
         return None
+
+    def close(self) -> None:
+        """Wait for what is still on its way to disk, and give up the memory."""
+        if not self._writer.close():
+            self._faults.note("checkpoint", f"the disk did not take the last one within {PATIENCE:g} s")
+        self._collect()
+        self._report()
+        self._memory.clear()
+
+    def _report(self) -> None:
+        """Say what is saved: only after the sample of its step, by which the rules tell whether the run is well."""
+        while self._unreported:
+            under_way = self._readout.oldest_under_way
+            if under_way is not None and under_way <= self._unreported[0][0].step:
+                return
+            self._emitter.checkpoint_saved(*self._unreported.popleft())
+
+    def _take(self, tree: dict[str, Any], size: int) -> None:
+        given_up = self._memory.make_room(size)
+        spare = next((held.snapshot for held in given_up if not self._writer.holds(held)), None)
+        at = self._progress
+        held = Held(at.step, at.generation, self._clock.time(), Snapshot(tree, spare))
+        self._memory.add(held, size)
+        self._writer.write(held)
+
+    def _write_through(self, tree: dict[str, Any], size: int) -> None:
+        large = f"a state of {size / 1e9:.1f} GB is too large to be kept in memory: the step waits for the disk"
+        self._faults.note("checkpoint.memory", large)
+        if not self._writer.flush():
+            raise TimeoutError(f"the disk did not take the one before within {PATIENCE:g} s")
+        at = self._progress
+        self._disk.save(tree, step=at.step, generation=at.generation, created=self._clock.time())
+
+    def _ways_back(self, before_step: int | None) -> Iterator[Held | Manifest]:
+        """The good ones, newest first. The disk is left alone where memory has the newest there can be."""
+        in_memory = {held.step: held for held in self._memory.good(before_step=before_step)}
+        newest = max((step for step in self._good_steps if before_step is None or step < before_step), default=-1)
+        tried = in_memory.pop(newest, None)
+        if tried is not None:
+            yield tried
+        ways: dict[int, Held | Manifest] = {manifest.step: manifest for manifest in self._on_disk(before_step)}
+        ways |= in_memory
+        if tried is not None:
+            ways.pop(newest, None)
+        yield from sorted(ways.values(), key=lambda checkpoint: checkpoint.age_key, reverse=True)
+
+    def _on_disk(self, before_step: int | None) -> list[Manifest]:
+        if self._writer.flush():
+            return self._disk.good(before_step=before_step)
+        self._faults.note("restore", f"the disk is busy for more than {PATIENCE:g} s: only memory was searched")
+        return []
+
+    def _load(self, checkpoint: Held | Manifest) -> Mapping[str, Any]:
+        if isinstance(checkpoint, Manifest):
+            return self._disk.load(checkpoint)
+        checkpoint.snapshot.wait()
+        return checkpoint.snapshot.tree
+
+    def _collect(self) -> list[Problem]:
+        """Count and say what went wrong in the writer's thread."""
+        found = []
+        while self._writer.problems:
+            found.append(self._writer.problems.popleft())
+            self._faults.note(found[-1].what, found[-1].error)
+        return found

@@ -1,4 +1,4 @@
-"""The checkpoints of a run on disk: a ring of directories, each whole or not there.
+"""The checkpoints of a run on disk: a ring of folders, each whole or not there.
 
 ::
 
@@ -6,7 +6,8 @@
       state.pt          the training state, readable with torch.load(weights_only=True)
       manifest.json     step, generation, status, size and SHA-256 of each file
 
-A checkpoint is written into ``step-00000500.tmp``, the manifest last, and appears by a rename. It is a
+A checkpoint is written into ``step-00000500.tmp``, the manifest last, and appears by a rename; it disappears by
+one, too. What is left of a process that was killed in between is cleaned by the next. A checkpoint is a
 *candidate* until the monitor promotes it to *good*. The ring keeps the newest few, and the newest good one
 whatever its age; while there is none, the first candidate, for a monitor that comes late. Newer means a later
 generation, then a later step: a process that starts over at step 0 in the same directory is newer than all
@@ -18,6 +19,7 @@ import json
 import os
 import shutil
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
@@ -52,7 +54,7 @@ class Manifest:
 
 
 class DiskRing:
-    """The ring. Not for two processes: the trainer's lease sees to that."""
+    """The ring in ``folder``. Not for two processes, which the trainer's lease sees to, and not for two threads."""
 
     def __init__(self, folder: Path, keep: int) -> None:
         self.folder = folder
@@ -62,6 +64,8 @@ class DiskRing:
         """Remove what a process that died while saving left behind. Raises `OSError`."""
         for leftover in self.folder.glob(f"step-*{_PENDING}"):
             shutil.rmtree(leftover)
+        for leftover in self.folder.glob(f"step-*/*{_PENDING}"):
+            leftover.unlink()
         for replaced in self.folder.glob(f"step-*{_REPLACED}"):
             if replaced.with_suffix("").exists():
                 shutil.rmtree(replaced)
@@ -89,10 +93,6 @@ class DiskRing:
         finally:
             shutil.rmtree(pending, ignore_errors=True)
         self._prune()
-
-    def has(self, *, step: int, generation: int) -> bool:
-        manifest = self._read(self._place(step))
-        return manifest is not None and manifest.age_key == (generation, step)
 
     def promote(self, *, step: int, generation: int) -> bool:
         """Mark the checkpoint of ``step`` good; False where it is gone, or is younger than ``generation``."""
@@ -134,8 +134,18 @@ class DiskRing:
         place, replaced = pending.with_suffix(""), pending.with_suffix(_REPLACED)
         if place.exists():
             place.rename(replaced)
-        pending.rename(place)
+        try:
+            pending.rename(place)
+        except OSError:
+            if replaced.exists():
+                replaced.rename(place)
+            raise
         shutil.rmtree(replaced, ignore_errors=True)
+
+    def _remove(self, place: Path) -> None:
+        """All at once: what is half removed must not look like a checkpoint. One that can't be removed stays."""
+        with suppress(OSError):
+            shutil.rmtree(place.rename(place.with_suffix(_PENDING)))
 
     def _prune(self) -> None:
         newest = sorted(self.all(), key=lambda manifest: manifest.age_key, reverse=True)
@@ -143,7 +153,7 @@ class DiskRing:
         kept = [*newest[: self._keep], *(self.good()[:1] or [first])]
         for manifest in newest:
             if manifest not in kept:
-                shutil.rmtree(self._place(manifest.step), ignore_errors=True)
+                self._remove(self._place(manifest.step))
 
     @staticmethod
     def _read(place: Path) -> Manifest | None:
@@ -161,5 +171,9 @@ def _fingerprint(file: Path) -> dict[str, Any]:
 
 def _write_manifest(place: Path, manifest: Manifest) -> None:
     pending = place / (MANIFEST + _PENDING)
-    pending.write_text(json.dumps(asdict(manifest), indent=2) + "\n", encoding="utf-8")
-    os.replace(pending, place / MANIFEST)
+    try:
+        pending.write_text(json.dumps(asdict(manifest), indent=2) + "\n", encoding="utf-8")
+        os.replace(pending, place / MANIFEST)
+    except OSError:
+        pending.unlink(missing_ok=True)
+        raise

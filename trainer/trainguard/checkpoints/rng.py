@@ -2,6 +2,7 @@
 
 import random
 import sys
+from collections.abc import Mapping
 from typing import Any
 
 import torch
@@ -12,24 +13,27 @@ def capture() -> dict[str, Any]:
 
     Plain types and tensors only.
     """
-    state: dict[str, Any] = {"torch": torch.get_rng_state(), "python": random.getstate()}
+    version, words, gauss = random.getstate()
+    state: dict[str, Any] = {"torch": torch.get_rng_state(), "python": (version, torch.tensor(words), gauss)}
     if _cuda_in_use():
         state["cuda"] = torch.cuda.get_rng_state_all()
     numpy = sys.modules.get("numpy")
     if numpy is not None:
         name, keys, *rest = numpy.random.get_state()
-        state["numpy"] = (name, keys.tolist(), *rest)
+        state["numpy"] = (name, torch.tensor(keys.tolist()), *rest)
     return state
 
 
-def restore(state: dict[str, Any]) -> None:
+def restore(state: Mapping[str, Any]) -> None:
     torch.set_rng_state(state["torch"])
-    random.setstate(state["python"])
+    version, words, gauss = state["python"]
+    random.setstate((version, tuple(words.tolist()), gauss))
     if "cuda" in state and _cuda_in_use():
         torch.cuda.set_rng_state_all(state["cuda"])
     numpy = sys.modules.get("numpy")
     if "numpy" in state and numpy is not None:
-        numpy.random.set_state(state["numpy"])
+        name, keys, *rest = state["numpy"]
+        numpy.random.set_state((name, keys.tolist(), *rest))
 
 
 def _cuda_in_use() -> bool:

@@ -1,65 +1,91 @@
 """What a checkpoint holds of a training run, and how it comes back.
 
-Back comes what the optimizer computes with: weights, buffers, moments, random states, written into the tensors
-that are there, because others hold references to them. What steers it goes on as it is: the step counter, the
-scheduler, and the hyperparameters of the param groups, since a scheduler wrote those for *now*.
+Back comes what a step computes with: weights, buffers, moments, the loss scale, the user's own state, random
+states. It is written into the tensors that are there, because others hold references to them. What steers the run
+goes on as it is: the step counter, the schedulers, the hyperparameters of the param groups (a scheduler wrote
+those for *now*) and the data. A full rewind takes all of it back but the step counter.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any
 
-import torch
-from torch import Tensor, nn
-from torch.optim import Optimizer
+from torch import Tensor
 
 from trainguard.checkpoints import rng
+from trainguard.checkpoints.data_stream import DataStream
+from trainguard.checkpoints.optimizer_state import group_sizes, restore_hyperparameters, restore_moments
+from trainguard.checkpoints.plain import copied, plain
 from trainguard.faults import Faults
-
-_SCALARS = (int, float, bool, str, type(None))
+from trainguard.settings import Settings
 
 
 class Misfit(ValueError):
-    """A checkpoint of another model or optimizer. Nothing was restored from it."""
+    """A checkpoint of another run, or one without what is wanted of it. Nothing was restored from it."""
 
 
 class TrainingState:
-    """Captures and restores the state of a model and its optimizers; the schedulers' is kept for the user."""
+    """Captures and restores everything that `Settings` names."""
 
-    def __init__(
-        self, model: nn.Module, optimizers: Sequence[Optimizer], schedulers: Sequence[Any], faults: Faults
-    ) -> None:
-        self._model = model
-        self._optimizers = tuple(optimizers)
-        self._schedulers = tuple(schedulers)
-        self._faults = faults
+    def __init__(self, settings: Settings, data: DataStream, faults: Faults) -> None:
+        self._model, self._optimizers, self._schedulers = settings.model, settings.optimizers, settings.schedulers
+        self._scaler, self._state, self._data, self._faults = settings.scaler, settings.state, data, faults
 
-    def capture(self) -> dict[str, Any]:
-        """The state as plain types and live tensors, so that ``torch.load(weights_only=True)`` reads it.
+    def capture(self, *, in_loop: bool) -> dict[str, Any]:
+        """The state as a plain tree of live tensors; the data's position only ``in_loop``.
 
-        Raises TypeError, naming the place, for state of another kind.
+        Raises TypeError, naming the place, for state that has no plain form.
         """
         return {
+            "rng": rng.capture(),
             "model": plain(self._model.state_dict(), "model"),
             "optimizers": [plain(optimizer.state_dict(), "optimizer") for optimizer in self._optimizers],
             "schedulers": [self._scheduler_state(scheduler) for scheduler in self._schedulers],
-            "rng": rng.capture(),
+            "scaler": None if self._scaler is None else plain(self._scaler.state_dict(), "scaler"),
+            "state": {name: plain(each.state_dict(), f"state[{name!r}]") for name, each in self._state.items()},
+            "loader": plain(self._data.position(), "loader") if in_loop else None,
         }
 
-    def restore(self, saved: Mapping[str, Any]) -> None:
-        """Raises `Misfit` before anything is changed."""
+    def restore(self, saved: Mapping[str, Any], *, rewind: bool = False) -> None:
+        """Take it back; with ``rewind``, schedulers, hyperparameters and the data's position as well.
+
+        Raises `Misfit` before anything is changed, and what the user's own ``load_state_dict`` raises.
+        """
         self._check(saved)
-        self._model.load_state_dict(saved["model"])
+        if rewind:
+            self._check_rewind(saved)
+        for name, each in self._state.items():
+            each.load_state_dict(copied(saved["state"][name]))
+        if saved["scaler"]:
+            self._scaler.load_state_dict(copied(saved["scaler"]))
+        if rewind:
+            self._rewind(saved)
+        self._model.load_state_dict(_fit_to_keep(saved["model"]))
         for optimizer, moments in zip(self._optimizers, saved["optimizers"], strict=True):
             restore_moments(optimizer, moments)
-        rng.restore(saved["rng"])
-        self._model.zero_grad(set_to_none=True)
-        for optimizer in self._optimizers:
             optimizer.zero_grad(set_to_none=True)
+        self._model.zero_grad(set_to_none=True)
+        rng.restore(saved["rng"])
+
+    def why_not_rewind(self) -> str | None:
+        """What this run lacks for a rewind; None where it lacks nothing."""
+        if self._data.loader is None:
+            return "rewind is 'full', but the guard was given no loader= whose position could go back"
+        for scheduler in self._schedulers:
+            if not callable(getattr(scheduler, "load_state_dict", None)):
+                return f"rewind is 'full', but the scheduler, a {type(scheduler).__name__}, has no load_state_dict"
+        return None
+
+    def _rewind(self, saved: Mapping[str, Any]) -> None:
+        for scheduler, state in zip(self._schedulers, saved["schedulers"], strict=True):
+            scheduler.load_state_dict(copied(state))
+        for optimizer, state in zip(self._optimizers, saved["optimizers"], strict=True):
+            restore_hyperparameters(optimizer, state)
+        self._data.rewind(copied(saved["loader"]))
 
     def _scheduler_state(self, scheduler: Any) -> Any:
         try:
             return plain(scheduler.state_dict(), "scheduler")
-        except Exception as error:  # a restore does not need it: better a checkpoint without than none
+        except Exception as error:  # most restores do not need it: better a checkpoint without than none
             self._faults.note("checkpoint.scheduler", error)
             return None
 
@@ -68,63 +94,27 @@ class TrainingState:
         if ours != theirs:
             name = next(iter(ours.items() ^ theirs.items()))[0]
             raise Misfit(f"{name!r} of the model is {ours.get(name)} now, and {theirs.get(name)} in the checkpoint")
-        sizes = [_group_sizes(optimizer.param_groups) for optimizer in self._optimizers]
-        saved_sizes = [_group_sizes(optimizer["param_groups"]) for optimizer in saved["optimizers"]]
+        sizes = [group_sizes(optimizer.param_groups) for optimizer in self._optimizers]
+        saved_sizes = [group_sizes(optimizer["param_groups"]) for optimizer in saved["optimizers"]]
         if sizes != saved_sizes:
             raise Misfit(f"the optimizers have groups of {sizes} parameters now, and {saved_sizes} in the checkpoint")
+        if self._state.keys() != saved["state"].keys():
+            raise Misfit(f"state= names {sorted(self._state)} now, and {sorted(saved['state'])} in the checkpoint")
+        if saved["scaler"] and self._scaler is None:
+            raise Misfit("the checkpoint has the state of a scaler, and there is none now")
+
+    def _check_rewind(self, saved: Mapping[str, Any]) -> None:
+        if saved["loader"] is None:
+            raise Misfit("the checkpoint was saved outside the loop: it has no position in the data")
+        if len(saved["schedulers"]) != len(self._schedulers) or None in saved["schedulers"]:
+            raise Misfit("the checkpoint lacks the state of a scheduler")
 
 
-def plain(value: Any, place: str) -> Any:
-    """``value`` in plain types: dicts, lists and tuples of numbers, strings, None and tensors."""
-    if isinstance(value, Tensor) or type(value) in _SCALARS or isinstance(value, torch.dtype | torch.device):
-        return value
-    if isinstance(value, Mapping):
-        return {plain(key, place): plain(item, f"{place}[{key!r}]") for key, item in value.items()}
-    if isinstance(value, list | tuple):
-        items = [plain(item, f"{place}[{index}]") for index, item in enumerate(value)]
-        return items if isinstance(value, list) else tuple(items)
-    for kind in (bool, int, float, str):  # subclasses: numpy's float64 is a float
-        if isinstance(value, kind):
-            return kind(value)
-    raise TypeError(f"{place} holds a {type(value).__module__}.{type(value).__qualname__}, which cannot be stored")
-
-
-def restore_moments(optimizer: Optimizer, saved: Mapping[str, Any]) -> None:
-    """Bring an optimizer's per-parameter state back; its groups' hyperparameters stay as they are."""
-    states: Mapping[Any, Mapping[str, Any]] = saved["state"]
-    indices = [index for group in saved["param_groups"] for index in group["params"]]
-    parameters = [parameter for group in optimizer.param_groups for parameter in group["params"]]
-    pairs = [(optimizer.state.get(p, {}), states.get(i, {})) for p, i in zip(parameters, indices, strict=True)]
-    if set(states) <= set(indices) and all(_same_layout(now, then) for now, then in pairs):
-        with torch.no_grad():
-            for now, then in pairs:
-                _copy_into(now, then)
-        return
-    # Another layout, as at step 0, when there are no moments yet: torch builds the state anew.
-    groups = optimizer.param_groups
-    optimizer.load_state_dict({"state": states, "param_groups": optimizer.state_dict()["param_groups"]})
-    optimizer.param_groups = groups
-
-
-def _copy_into(now: dict[str, Any], then: Mapping[str, Any]) -> None:
-    for name, value in then.items():
-        if isinstance(value, Tensor):
-            now[name].copy_(value)
-        else:
-            now[name] = value
-
-
-def _same_layout(now: Mapping[str, Any], then: Mapping[str, Any]) -> bool:
-    return now.keys() == then.keys() and all(
-        (isinstance(value, Tensor) and value.shape == then[name].shape and value.dtype == then[name].dtype)
-        if isinstance(then[name], Tensor)
-        else type(value) in _SCALARS and type(then[name]) in _SCALARS
-        for name, value in now.items()
-    )
-
-
-def _group_sizes(groups: list[dict[str, Any]]) -> list[int]:
-    return [len(group["params"]) for group in groups]
+def _fit_to_keep(model: Mapping[str, Any]) -> Mapping[str, Any]:
+    """Tensors are copied by ``load_state_dict``; an extra state of a module's own may be kept as it is handed."""
+    fit = model.copy() if isinstance(model, dict) else dict(model)
+    fit.update({name: copied(value) for name, value in model.items() if name.endswith("_extra_state")})
+    return fit
 
 
 def _layout(state: Mapping[str, Any]) -> dict[str, Any]:
