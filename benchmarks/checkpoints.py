@@ -59,7 +59,7 @@ def measure(make: Callable[[], tuple[nn.Module, Callable[[], Tensor]]], every: i
     print(f"{make.__name__}: {sum(p.numel() for p in model.parameters()) / 1e6:.2f}M parameters, {size / 1e6:.1f} MB")
     tell("the step pays", paid[1 + SKIPPED :])
     tell("torch.save", plain[SKIPPED:])
-    print(f"  ratio               {statistics.median(plain[SKIPPED:]) / statistics.median(paid[1 + SKIPPED:]):9.1f}")
+    print(f"  ratio               {statistics.median(plain[SKIPPED:]) / statistics.median(paid[1 + SKIPPED :]):9.1f}")
     tell("a step", steps[False])
     if steps[True]:
         tell("a step meanwhile", steps[True])
@@ -67,7 +67,8 @@ def measure(make: Callable[[], tuple[nn.Module, Callable[[], Tensor]]], every: i
 
 
 def tell(what: str, seconds: list[float]) -> None:
-    print(f"  {what:18s}  {statistics.median(seconds) * 1e3:9.3f} ms, at most {max(seconds) * 1e3:.3f} ms ({len(seconds)})")
+    middle, worst = statistics.median(seconds) * 1e3, max(seconds) * 1e3
+    print(f"  {what:18s}  {middle:9.3f} ms, at most {worst:.3f} ms ({len(seconds)})")
 
 
 def main() -> None:

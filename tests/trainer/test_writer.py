@@ -175,9 +175,9 @@ if sys.argv[2] == "hangs":
     from trainguard.checkpoints.writer import Writer
     Writer.flush.__defaults__ = (0.5,)
     DiskRing.save = lambda *_, **__: threading.Event().wait()
-elif os.fork() == 0:
-    sys.exit()
 guard.step()
+if sys.argv[2] == "works" and os.fork() == 0:
+    sys.exit()
 raise SystemExit(7)
 """
 
