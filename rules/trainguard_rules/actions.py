@@ -6,10 +6,32 @@ fire on the same sample: what goes back in time outranks what turns a knob.
 
 from typing import Annotated, Any, ClassVar, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, WithJsonSchema, model_validator
+
+from trainguard_rules.durations import Duration
 
 Factor = Annotated[float, Field(gt=0, le=1000, allow_inf_nan=False)]
+MOST_SECONDS = 7 * 86400
 Magnitude = Annotated[float, Field(ge=0, allow_inf_nan=False)]
+
+
+def _seconds(value: Any) -> int:
+    """Of a time as it is written, such as '1h'; at most a week."""
+    if not isinstance(value, str):
+        raise ValueError(f"{value!r} has no unit: write '{value}s' or '1h30m'")
+    time = Duration.parse(value)
+    if time.unit != "seconds" or not 0 < time.amount <= MOST_SECONDS:
+        raise ValueError(f"{value!r} is not a time from 1s to 7d: write '30m' or '1h'")
+    return time.amount
+
+
+Seconds = Annotated[
+    int,
+    BeforeValidator(_seconds),
+    WithJsonSchema(
+        {"type": "string", "pattern": r"^\s*(?=\d)(\d+d)?(\d+h)?(\d+m)?(\d+s)?\s*$", "examples": ["30m", "1h"]}
+    ),
+]
 
 
 class ActionModel(BaseModel):
@@ -165,6 +187,37 @@ class Stop(ActionModel):
     rank: ClassVar[int] = 4
 
 
+class SkipSteps(ActionModel):
+    """Drop the next ``count`` updates: the steps are made and counted, parameters and optimizer state stay."""
+
+    count: Annotated[int, Field(ge=1, le=1_000_000)]
+
+
+class SetGate(ActionModel):
+    """Have the trainer drop, in the same step, updates whose gradients are out of these bounds; with none, it does not.
+
+    ``nonfinite``: a norm that is NaN or infinite. ``factor``: a norm above so many times the usual. ``max_norm``: a
+    norm above it.
+    """
+
+    nonfinite: bool = False
+    factor: Annotated[float, Field(gt=1, allow_inf_nan=False)] | None = None
+    max_norm: Annotated[float, Field(gt=0, allow_inf_nan=False)] | None = None
+
+
+class Pause(ActionModel):
+    """Wait at this step boundary for ``resume`` or ``stop``, ``at_most`` so long."""
+
+    rank: ClassVar[int] = 2
+    at_most: Seconds = Field(default="1h", validate_default=True)
+
+
+class Resume(ActionModel):
+    """Let a paused training go on."""
+
+    rank: ClassVar[int] = 2
+
+
 class Diagnose(ActionModel):
     """Measure once what is costly to measure always, and report it as signals."""
 
@@ -182,6 +235,10 @@ ACTIONS: dict[str, type[ActionModel]] = {
     "scale_knob": ScaleKnob,
     "restore_checkpoint": RestoreCheckpoint,
     "save_checkpoint": SaveCheckpoint,
+    "skip_steps": SkipSteps,
+    "set_gate": SetGate,
+    "pause": Pause,
+    "resume": Resume,
     "stop": Stop,
     "diagnose": Diagnose,
 }

@@ -65,10 +65,7 @@ def test_after_an_action_that_fails_the_rest_is_refused(run_dir: Path, monitor: 
         ("i1.0", "applied", 2),
     ]
     unknown, rest, not_offered, _, _ = monitor.acks()
-    assert unknown.reason == (
-        "this trainer does not offer 'dance'; it offers diagnose, stop, scale_lr, set_lr, rewarm_lr, "
-        "scale_weight_decay, set_weight_decay"
-    )
+    assert unknown.reason == (f"this trainer does not offer 'dance'; it offers {', '.join(monitor.hello().actions)}")
     assert rest.reason == "an earlier action of this intervention failed"
     assert "does not offer 'restore_checkpoint'" in not_offered.reason
 

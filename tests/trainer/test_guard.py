@@ -26,7 +26,7 @@ def test_hello_and_run_json_introduce_the_trainer(run_dir: Path, monitor: Monito
     assert {"loss", "grad_norm", "lr", "confidence", "activation_sparsity", "step_seconds"} <= set(hello.signals)
     assert set(hello.actions) == {
         *("scale_lr", "set_lr", "rewarm_lr", "scale_weight_decay", "set_weight_decay"),
-        *("restore_checkpoint", "save_checkpoint", "stop", "diagnose"),
+        *("restore_checkpoint", "save_checkpoint", "stop", "diagnose", "pause", "resume", "skip_steps", "set_gate"),
     }
     assert (hello.run, hello.pid, hello.generation, hello.step) == ("run", os.getpid(), 0, 0)
     assert (info.signals, info.actions, info.version) == (hello.signals, hello.actions, __version__)
@@ -38,7 +38,9 @@ def test_what_cannot_be_done_is_not_offered(run_dir: Path, monitor: Monitor) -> 
     with Guard(model, torch.optim.Rprop(model.parameters()), run_dir=run_dir, checkpoint_every=None):
         hello = monitor.hello()
     assert not {"activation_sparsity", "dead_units", "weight_decay"} & set(hello.signals)
-    assert set(hello.actions) == {"scale_lr", "set_lr", "rewarm_lr", "stop", "diagnose"}
+    assert set(hello.actions) == {
+        *("scale_lr", "set_lr", "rewarm_lr", "stop", "diagnose", "pause", "resume", "skip_steps", "set_gate")
+    }
 
 
 def test_records_come_in_order(run_dir: Path, monitor: Monitor) -> None:

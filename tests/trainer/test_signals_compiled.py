@@ -19,7 +19,7 @@ pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning:torch")  # o
 HOOKED = {"activation_sparsity", "zero_fraction", "dead_units"} | {
     *("class_separation", "class_separation_r2", "feature_utilization")
 }
-EVERY_STEP = dict.fromkeys(SIGNALS.keys() - HOOKED - {"overhead_ratio", "gated"}, 1)
+EVERY_STEP = dict.fromkeys(SIGNALS.keys() - HOOKED - {"overhead_ratio", "gated", "skipped"}, 1)
 
 
 @pytest.fixture(autouse=True)

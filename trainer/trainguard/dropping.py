@@ -86,6 +86,11 @@ class Dropping:
             self._routes.append(route)
             route.before(verdict)
 
+    def drop(self) -> None:
+        """Prepare for a step that is dropped in any case."""
+        self._undo()
+        self.known = True
+
     def clear(self) -> None:
         """Drop a known one by taking the gradients away, for a framework that makes the step itself."""
         for optimizer in self._optimizers:

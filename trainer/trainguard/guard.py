@@ -1,8 +1,8 @@
 """The guard: the face of the trainer's side. What happens in a step, and in which order, is in `Stepper`.
 
-The loop is sacred. Nothing here raises into it, waits for the monitor (lockstep aside), draws a random number or
-changes the arithmetic of a run that nobody acted upon: such a run has, bit for bit, the weights it would have without
-a guard. What fails in here is counted, said once and goes out with the heartbeats. Only wrong arguments raise.
+The loop is sacred. Nothing here raises into it, waits for the monitor (lockstep and pauses aside), draws a random
+number or changes the arithmetic of a run that nobody acted upon: such a run has, bit for bit, the weights it would have
+without a guard. What fails in here is counted, said once and goes out with the heartbeats. Only wrong arguments raise.
 """
 
 import operator
@@ -127,7 +127,7 @@ class Guard:
 
         seat = Seat.take(RunDirectory(settings.run_path), parts)
         checkpointer = parts.checkpointer(settings, seat.directory, self.state_dict) if seat.session else None
-        self._stop = Stop(checkpointer)
+        self._stop = Stop(checkpointer, parts.pausing)
         inbox = parts.inbox(checkpointer, self._stop)
         seat.begin(settings, parts, inbox)
         self._stepper = Stepper(settings, parts, checkpointer, inbox, seat)
@@ -185,6 +185,7 @@ class Guard:
         self._stepper.before(view, epoch)
         self._stepper.optimize()
         self._stepper.after()
+        self._stepper.wait()
 
     def before_step(
         self,
@@ -212,6 +213,7 @@ class Guard:
     def after_step(self) -> None:
         """Right after ``optimizer.step()``, before the scheduler: report the step, and act on what was asked."""
         self._stepper.after()
+        self._stepper.wait()
 
     def batches(self) -> Iterator[Any]:
         """One pass over ``loader``: ``for batch in guard.batches()`` in place of ``for batch in loader``.

@@ -9,6 +9,7 @@ from trainguard.knobs import Knobs
 from trainguard.learning_rate import LearningRate
 from trainguard.progress import Progress
 from trainguard.settings import Settings
+from trainguard.skipping import Skipping
 from trainguard.weight_decay import WeightDecay
 
 
@@ -21,6 +22,7 @@ class Levers:
         self.weight_decay = WeightDecay(settings.optimizers)
         self.knobs = Knobs(settings.knobs, faults)
         self.gate = Gate()
+        self.skipping = Skipping()
 
     def put_on(self, at: Progress) -> None:
         """Begin the step after ``at``."""
@@ -43,6 +45,7 @@ class Levers:
             "weight_decay": self.weight_decay.state_dict(),
             "knobs": self.knobs.state_dict(),
             "gate": self.gate.state_dict(),
+            "skipping": self.skipping.state_dict(),
         }
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
@@ -51,3 +54,4 @@ class Levers:
         self.weight_decay.load_state_dict(state["weight_decay"])
         self.knobs.load_state_dict(state.get("knobs", {}))
         self.gate.load_state_dict(state.get("gate", {}))
+        self.skipping.load_state_dict(state.get("skipping", {"until": 0}))

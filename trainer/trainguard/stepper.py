@@ -33,7 +33,7 @@ class Stepper:
     ) -> None:
         self._clock, self._faults, self._progress = parts.clock, parts.faults, parts.progress
         self._meter, self._readout, self._emitter, self._inbox = parts.meter, parts.readout, parts.emitter, inbox
-        self._levers, self._update = parts.levers, parts.update
+        self._levers, self._update, self._pausing = parts.levers, parts.update, parts.pausing
         self._checkpointer, self._seat = checkpointer, seat
         self._heartbeat_seconds = settings.heartbeat_seconds
         self._last_heartbeat = self._clock.ticks()
@@ -98,6 +98,16 @@ class Stepper:
         with self._faults.around("step"):
             self._meter.arm(self._progress.step + 1)
         if now - self._last_heartbeat >= self._heartbeat_seconds:
+            self.heartbeat()
+
+    def wait(self) -> None:
+        """Where the run was paused: look at control, and say that training is alive, until it is not any more."""
+        if self._pausing.wait(self._look):
+            self._last_step = self._clock.ticks()
+
+    def _look(self) -> None:
+        self._inbox.poll()
+        if self._clock.ticks() - self._last_heartbeat >= self._heartbeat_seconds:
             self.heartbeat()
 
     def observe(self, values: Mapping[str, float | Tensor]) -> None:

@@ -15,14 +15,15 @@ from trainguard.gate import Gate
 from trainguard.settings import Settings
 from trainguard.signals.base import StepView
 from trainguard.signals.norms import GradNorms, grad_norms, grads_of
+from trainguard.skipping import Skipping
 
 
 class Update:
     """Made by `make`, unless the gate or somebody else had it dropped."""
 
-    def __init__(self, settings: Settings, gate: Gate, faults: Faults) -> None:
+    def __init__(self, settings: Settings, gate: Gate, skipping: Skipping, faults: Faults) -> None:
         self._model, self._optimizers, self._scaler = settings.model, settings.optimizers, settings.scaler
-        self._gate, self._faults = gate, faults
+        self._gate, self._skipping, self._faults = gate, skipping, faults
         self._dropping = Dropping(self._optimizers, self._scaler)
         self._norms: GradNorms | None = None
         self._unscaled = False
@@ -39,7 +40,9 @@ class Update:
         if self._scaler is not None:
             with self._faults.around("scaler"):
                 self._unscale()
-        if self._gate.is_on:
+        if self._skipping.drops(view.step):
+            self._dropping.drop()
+        elif self._gate.is_on:
             with self._faults.around("gate"):
                 self._judge(view)
 

@@ -15,6 +15,7 @@ from trainguard.inbox import ControlSource, Inbox
 from trainguard.levers import Levers
 from trainguard.lockstep import Lockstep
 from trainguard.meter import Meter
+from trainguard.pausing import Pausing
 from trainguard.progress import Progress
 from trainguard.ranks import num_ranks, rank
 from trainguard.readout import Readout
@@ -33,8 +34,8 @@ class Instruments:
     def __init__(self, settings: Settings) -> None:
         self.clock, self.faults, self.progress = Clock(), Faults(), Progress()
         self.emitter = Emitter(self.progress, self.clock, self.faults)
-        self.levers = Levers(settings, self.faults)
-        self.update = Update(settings, self.levers.gate, self.faults)
+        self.levers, self.pausing = Levers(settings, self.faults), Pausing(self.clock, self.faults)
+        self.update = Update(settings, self.levers.gate, self.levers.skipping, self.faults)
         sensors = signals.offered(settings, self.levers, self.faults)
         self.data = DataStream(settings.loader)
         cadences = arguments.check_cadences(
@@ -71,7 +72,7 @@ class Instruments:
 
     def inbox(self, checkpointer: Checkpointer | None, stop: actuators.Stop) -> Inbox:
         """Obeys in a run of one rank: one rank that acts alone would drift from the others."""
-        offered = actuators.offered(self.levers, checkpointer, self.meter, stop)
+        offered = actuators.offered(self.levers, checkpointer, self.meter, self.pausing, stop)
         return Inbox(
             offered if num_ranks() == 1 else [],
             checkpointer,

@@ -19,6 +19,7 @@ SIGNALS: dict[str, SignalSpec] = {
     "grad_norm": SignalSpec("1", "L2 norm of all gradients together, before clipping"),
     "nonfinite": SignalSpec("1", "elements of the gradients that are NaN or infinite"),
     "gated": SignalSpec("1", "updates that the gate dropped since it was last measured"),
+    "skipped": SignalSpec("1", "1 in a step whose update skip_steps had dropped, else 0"),
     "lr": SignalSpec("1", "learning rate in effect in the step, first param group, trainguard's factor included"),
     "lr_scale": SignalSpec("ratio", "the factor trainguard applies to the learning rate; 1 when it does not interfere"),
     "weight_decay": SignalSpec("1", "largest weight decay of the param groups in effect in the step"),

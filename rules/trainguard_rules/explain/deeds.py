@@ -5,20 +5,25 @@ from collections.abc import Iterable, Iterator
 from trainguard_rules.actions import (
     ACTIONS,
     ActionModel,
+    Pause,
     RestoreCheckpoint,
     RewarmLr,
     ScaleKnob,
     ScaleLr,
     ScaleWeightDecay,
+    SetGate,
     SetKnob,
     SetLr,
     SetWeightDecay,
+    SkipSteps,
 )
+from trainguard_rules.durations import Duration
 from trainguard_rules.rulebook import PlannedAction, Rule
 
 _SAID = {
     "save_checkpoint": "saves a checkpoint, as a candidate",
     "stop": "saves a checkpoint and ends the training",
+    "resume": "lets a paused training go on",
     "diagnose": "measures once what is costly to measure always, and reports it as signals",
 }
 
@@ -43,6 +48,12 @@ def told(action: PlannedAction) -> str:
                 f"holds the learning rate under a ceiling that rises from {model.start_lr:g} to {model.base_lr:g} "
                 f"over {model.over} {model.unit}"
             )
+        case SkipSteps() as model:
+            return f"drops the next {model.count} updates" if model.count > 1 else "drops the next update"
+        case SetGate() as model:
+            return _gate(model)
+        case Pause() as model:
+            return f"pauses the training until somebody ends that, for {Duration(model.at_most, 'seconds')} at most"
         case RestoreCheckpoint() as model:
             rest = "schedule and data go back with it" if model.rewind == "full" else "the data goes on"
             return f"goes back to the newest good checkpoint from before the incident; {rest}"
@@ -80,6 +91,15 @@ def checkpoints_trusted(rule: Rule, good_after: int) -> str:
 def _back(model: ActionModel) -> str:
     over = getattr(model, "recover_over", None)
     return f", coming back to what it was over {over} steps" if over else ""
+
+
+def _gate(model: SetGate) -> str:
+    bounds = ["NaN or infinite"] if model.nonfinite else []
+    bounds += [f"above {model.factor:g} times the usual"] if model.factor is not None else []
+    bounds += [f"above {model.max_norm:g}"] if model.max_norm is not None else []
+    if not bounds:
+        return "switches the gate off, which drops updates"
+    return f"has the gate drop each update whose gradient norm is {', or '.join(bounds)}"
 
 
 def _bound(model: ScaleLr | ScaleWeightDecay | ScaleKnob) -> str:

@@ -60,6 +60,8 @@ class Machine:
     epoch: int | None = None
     generation: int = 0
     stopped: bool = False
+    paused: bool = False
+    skips_until: int = 0
     scale: float = 1.0
     weight_decay: float = WEIGHT_DECAY
     knobs: dict[str, Dial] = field(default_factory=dict)
@@ -106,6 +108,14 @@ class Machine:
                 return self._change_weight_decay(params)
             case "set_knob" | "scale_knob":
                 return self._turn(params)
+            case "skip_steps":
+                return self._skip(params["count"])
+            case "pause":
+                self.paused = True
+            case "resume" if not self.paused:
+                raise Refused("the run is not paused")
+            case "resume":
+                self.paused = False
             case "diagnose":
                 return Later(None, lambda: None)
             case "stop":
@@ -172,6 +182,12 @@ class Machine:
             raise Refused(f"value is {value:g}, and knob {name!r} goes from {dial.min:g} to {dial.max:g}")
         dial.value = value
         return Later(before, lambda: dial.value)
+
+    def _skip(self, count: int) -> Later:
+        before = max(0, self.skips_until - self.step)
+        self.skips_until = max(self.skips_until, self.step + count)
+        after = self.skips_until - self.step
+        return Later(before, lambda: after)
 
 
 class _Recovery(NamedTuple):

@@ -76,12 +76,12 @@ class Params:
             raise Refused(f"{name} is {value!r}, wanted text")
         return value
 
-    def number_or_none(self, name: str) -> float | None:
+    def number_or_none(self, name: str, *, above: float = -1.0) -> float | None:
         """Like `number`, or None where it is absent or null."""
         if self._values.get(name) is None:
             self._values.pop(name, None)
             return None
-        return self.number(name)
+        return self.number(name, above=above)
 
     def whole_or_none(self, name: str, *, at_least: int) -> int | None:
         """Like `whole`, or None where it is absent or null."""

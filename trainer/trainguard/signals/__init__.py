@@ -16,6 +16,7 @@ from trainguard.signals.moments import RmsRatio
 from trainguard.signals.optimizer import LearningRateSensor, WeightDecaySensor
 from trainguard.signals.predictions import BiasConflict, Loss, Predictions
 from trainguard.signals.resources import Memory, Time
+from trainguard.signals.skipped import SkippingSensor
 from trainguard.signals.weights import UpdateRatio, Weights
 
 logger = logging.getLogger("trainguard")
@@ -32,6 +33,7 @@ def offered(
         Loss(),
         Gradients(model),
         GateSensor(levers.gate),
+        SkippingSensor(levers.skipping),
         LearningRateSensor(levers.learning_rate),
     ]
     if levers.weight_decay.exists:
