@@ -66,6 +66,12 @@ def feature_utilization(features: Array) -> float:
     return float(np.mean([np.std(column, ddof=1) > 0.1 for column in features.T]))
 
 
+def effective_rank(features: Array) -> float:
+    s = np.linalg.svd(features, compute_uv=False)
+    p = s[s > 0] / s.sum()
+    return float(np.exp(-(p * np.log(p)).sum()))
+
+
 def kappa_compressibility(weights: Array, kappa: float = 0.1) -> float:
     kept = sorted(range(len(weights)), key=lambda i: -abs(weights[i]))[: math.ceil(kappa * len(weights))]
     rest = weights.copy()

@@ -138,8 +138,8 @@ def test_diagnose_measures_in_the_next_step(run_dir: Path, monitor: Monitor) -> 
 
 
 def test_diagnose_where_nothing_can_be_measured(run_dir: Path, monitor: Monitor) -> None:
-    """No logits and no activation modules: refused at once. Logits that stop coming: failed."""
-    model = nn.Linear(2, 2)
+    """No logits, no activation modules and no features: refused at once. Logits that stop coming: failed."""
+    model = nn.Conv1d(2, 2, 1)
     optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
     with Guard(model, optimizer, run_dir=run_dir, checkpoint_every=None) as guard:
         monitor.ask(("diagnose", {}))

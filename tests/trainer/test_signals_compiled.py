@@ -17,7 +17,7 @@ from trainguard_wire.signals import SIGNALS
 pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning:torch")  # of torch's own, as it loads its compiler
 
 HOOKED = {"activation_sparsity", "zero_fraction", "dead_units"} | {
-    *("class_separation", "class_separation_r2", "feature_utilization")
+    *("class_separation", "class_separation_r2", "feature_utilization", "effective_rank")
 }
 EVERY_STEP = dict.fromkeys(SIGNALS.keys() - HOOKED - {"overhead_ratio", "gated", "skipped"}, 1)
 

@@ -48,6 +48,9 @@ SIGNALS: dict[str, SignalSpec] = {
     "class_separation_r2": SignalSpec(
         "ratio", "1 - mean cosine distance within classes / between classes, of the features"
     ),
+    "effective_rank": SignalSpec(
+        "1", "directions that the features of the batch take up, by the entropy of their spectrum"
+    ),
     "kappa_compressibility": SignalSpec(
         "ratio", "1 - the share of the weights' L2 norm that is lost when only the largest tenth of them is kept"
     ),

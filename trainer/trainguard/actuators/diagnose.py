@@ -6,11 +6,11 @@ from trainguard.actuators.base import Done, Params, Pending, Refused
 from trainguard.meter import Meter
 from trainguard.progress import Progress
 
-COLLAPSE = ("prediction_entropy", "dead_units")
+COLLAPSE = ("prediction_entropy", "dead_units", "effective_rank")
 
 
 class Diagnose:
-    """``diagnose {probe: collapse}``: put prediction_entropy and dead_units into the next step's sample.
+    """``diagnose {probe: collapse}``: have its signals in the next step's sample, as far as there are any.
 
     Acknowledged with prediction_entropy, where logits were handed to the guard.
     """
@@ -23,8 +23,8 @@ class Diagnose:
     def act(self, params: Params, at: Progress) -> Pending:
         params.choice("probe", "collapse", default="collapse")
         params.end()
-        if "dead_units" not in self._meter.names and not self._meter.saw_logits:
-            raise Refused("nothing can be measured: the guard gets no logits and watches no activation modules")
+        if not {"dead_units", "effective_rank"} & set(self._meter.names) and not self._meter.saw_logits:
+            raise Refused("nothing can be measured: the guard gets no logits and watches no activations or features")
         self._meter.request(*COLLAPSE)
         return Pending(self._settle, needs_values=True)
 

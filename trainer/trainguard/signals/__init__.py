@@ -7,6 +7,7 @@ from trainguard.levers import Levers
 from trainguard.settings import Settings
 from trainguard.signals.activations import Activations
 from trainguard.signals.base import Sensor
+from trainguard.signals.effective_rank import EffectiveRank
 from trainguard.signals.features import Features, source_of
 from trainguard.signals.gating import GateSensor
 from trainguard.signals.gradients import Gradients
@@ -52,7 +53,8 @@ def _hooked(settings: Settings, faults: Faults) -> list[Sensor]:
     if watched:
         sensors.append(Activations(model, watched, faults))
     if visible:
-        sensors.append(Features(visible[0], settings.features is not None, faults))
+        is_source = settings.features is not None
+        sensors += [Features(visible[0], is_source, faults), EffectiveRank(visible[0], is_source, faults)]
     if num_hidden := len(settings.activations) - len(watched):
         logger.warning("%s activation modules lie in compiled code, where they cannot be watched", num_hidden)
     if source and not visible:
