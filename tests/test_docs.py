@@ -274,7 +274,7 @@ def test_command_lines():
 
 
 @pytest.mark.parametrize(
-    "block", [b for b in blocks("yaml") if "groups:" in b.text and "alert:" not in b.text], ids=str
+    "block", [b for b in blocks("yaml") if "groups:" in b.text and "- alert:" not in b.text], ids=str
 )
 def test_rule_files(block):
     """Every rule file that is shown loads."""

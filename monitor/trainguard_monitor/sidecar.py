@@ -29,12 +29,13 @@ class Sidecar:
         self._ready_file = Path(folder.name) / "address"
 
     @classmethod
-    def start(cls, directory: Path, *, rules: Sequence[str], listen: str) -> "Sidecar":
+    def start(cls, directory: Path, *, rules: Sequence[str], listen: str, token_file: Path | None = None) -> "Sidecar":
         """Start it and wait until it follows the runs in ``directory``. Raises `SidecarError`."""
         folder = tempfile.TemporaryDirectory(prefix="trainguard-")
         command = [sys.executable, "-m", "trainguard_monitor", "monitor", os.fspath(directory)]
         command += [f"--rules={name}" for name in rules]
         command += [f"--listen={listen}", f"--ready-file={folder.name}/address"]
+        command += [] if token_file is None else [f"--token-file={token_file}"]
         command += ["--log-level=warning", "--stop-with-stdin"]
         process = subprocess.Popen(command, stdin=subprocess.PIPE, start_new_session=True)
         sidecar = cls(process, folder)

@@ -11,15 +11,18 @@ from typing import TYPE_CHECKING, Literal
 import click
 
 from trainguard_monitor.cli.faults import Fault, Held
-from trainguard_monitor.cli.options import listen_option, rules_option
+from trainguard_monitor.cli.options import listen_option, rules_option, token_file_option
 
 if TYPE_CHECKING:
+    from socket import socket
+
+    from trainguard_monitor.http.security import Door
     from trainguard_rules import RuleBook
 
 EPILOG = """\b
 Exit codes:
   0  stopped by SIGTERM or SIGINT, every run read to its end
-  2  the command line, a rule file or the listen address is no good
+  2  the command line, a rule file, the listen address or the token file is no good
   3  RUNS_DIR is a single run, and another monitor drives it
 """
 
@@ -28,6 +31,7 @@ Exit codes:
 @click.argument("runs_dir", type=click.Path(path_type=Path, file_okay=False))
 @rules_option
 @listen_option("127.0.0.1:9464")
+@token_file_option
 @click.option("--polling", is_flag=True, help="Find new runs by polling, for NFS and other shared file systems.")
 @click.option("--ready-file", type=click.Path(path_type=Path), help="Write the address here once ready.")
 @click.option("--log-format", type=click.Choice(["text", "json"]), default="text", show_default=True)
@@ -39,6 +43,7 @@ def monitor(
     runs_dir: Path,
     rules: Sequence[str],
     listen: str,
+    token_file: Path | None,
     polling: bool,
     ready_file: Path | None,
     log_format: Literal["text", "json"],
@@ -64,8 +69,10 @@ def monitor(
         bound = bind(listen)
     except AddressError as error:
         raise Fault(str(error)) from None
-    server = Server(build_app(daemon), bound)
-    watch = RuleWatch(Reloader(daemon, rules), polling=polling)
+    reloader = Reloader(daemon, rules)
+    watch = RuleWatch(reloader, polling=polling)
+    door, loopback = _door(token_file, bound)
+    server = Server(build_app(daemon, door=door, reload=reloader.reload, loopback=loopback), bound)
     _stop_on_signals(daemon.stop)
     signal.signal(signal.SIGHUP, lambda *_: watch.request())
     if stop_with_stdin:
@@ -90,6 +97,24 @@ def _load(rules: Sequence[str]) -> "RuleBook":
         return load_rules(rules)
     except RuleFileError as error:
         raise Fault(str(error)) from None
+
+
+def _door(token_file: Path | None, bound: "socket") -> "tuple[Door, str | None]":
+    """Who may change anything; and the address, where it is one of loopback."""
+    from trainguard_monitor.http.security import Door, TokenError, is_loopback, read_token
+    from trainguard_monitor.http.server import address_of
+
+    try:
+        token = None if token_file is None else read_token(token_file)
+    except TokenError as error:
+        raise Fault(str(error)) from None
+    host = bound.getsockname()[0]
+    if is_loopback(host):
+        return Door(token), host
+    if token is None:
+        address = address_of(bound)
+        raise Fault(f"{address} can be reached from other machines: give --token-file, or listen on 127.0.0.1")
+    return Door(token), None
 
 
 def _announce(runs_dir: Path, address: str, ready_file: Path | None) -> None:

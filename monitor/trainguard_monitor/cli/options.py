@@ -1,6 +1,7 @@
 """Options that several commands share."""
 
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any, TypeVar
 
 import click
@@ -26,5 +27,15 @@ def listen_option(default: str) -> Callable[[_Command], _Command]:
         metavar="HOST:PORT",
         default=default,
         show_default=True,
-        help="Where to serve /metrics and health checks over HTTP. Port 0 picks a free one.",
+        help="Where to serve metrics and the API over HTTP. Port 0 picks a free one.",
     )
+
+
+def token_file_option(command: _Command) -> _Command:
+    return click.option(
+        "--token-file",
+        metavar="FILE",
+        type=click.Path(path_type=Path, dir_okay=False),
+        help="Whoever sends the token in this file may act on runs over HTTP; without one, nobody may. Readable by "
+        "its owner only. Needed to listen anywhere but on loopback.",
+    )(command)

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 import click
 
 from trainguard_monitor.cli.faults import SIGNALLED, Fault, NotExecutable, NotFound
-from trainguard_monitor.cli.options import listen_option, rules_option
+from trainguard_monitor.cli.options import listen_option, rules_option, token_file_option
 
 if TYPE_CHECKING:
     from trainguard_monitor.sidecar import Sidecar
@@ -22,7 +22,7 @@ LOOK_SECONDS = 0.2
 EPILOG = """\b
 Exit codes:
   the training's own; 128 + N when signal N killed it
-  2    the command line, a rule file or the listen address is no good (the training was not started)
+  2    the command line, a rule file, the listen address or the token file is no good (nothing was started)
   126  COMMAND can't be executed
   127  COMMAND was not found
 """
@@ -42,9 +42,17 @@ Exit codes:
 )
 @rules_option
 @listen_option("127.0.0.1:0")
+@token_file_option
 @click.argument("command", nargs=-1, required=True, type=click.UNPROCESSED)
 @click.pass_context
-def run(context: click.Context, runs_dir: Path, rules: Sequence[str], listen: str, command: Sequence[str]) -> None:
+def run(
+    context: click.Context,
+    runs_dir: Path,
+    rules: Sequence[str],
+    listen: str,
+    token_file: Path | None,
+    command: Sequence[str],
+) -> None:
     """Run COMMAND with a monitor at its side.
 
     The monitor is a process of its own. It starts first, sees the training's last record, and ends
@@ -58,7 +66,7 @@ def run(context: click.Context, runs_dir: Path, rules: Sequence[str], listen: st
 
     session = Session(runs_dir, time.time())
     try:
-        sidecar = Sidecar.start(runs_dir, rules=rules, listen=listen)
+        sidecar = Sidecar.start(runs_dir, rules=rules, listen=listen, token_file=token_file)
     except SidecarError as error:
         raise Fault(str(error)) from None
     try:

@@ -5,15 +5,15 @@ from typing import Any, cast
 
 from pydantic import ValidationError
 
-from trainguard_rules.actions import ACTIONS, REVERTIBLE
+from trainguard_rules.actions import REVERTIBLE
 from trainguard_rules.alerting import braces
 from trainguard_rules.expr import Node, Scope, parse
 from trainguard_rules.expr.functions import FUNCTIONS
 from trainguard_rules.expr.nodes import Alert, compared_bare, signals_of
 from trainguard_rules.expr.parse import CLOCKS
 from trainguard_rules.rulebook import MANUAL, Clause, Expectation, PlannedAction, Rule, Verify
-from trainguard_rules.rulefile.messages import form_message, message_of
-from trainguard_rules.rulefile.problems import did_you_mean
+from trainguard_rules.rulefile.messages import form_message
+from trainguard_rules.rulefile.planning import read_action, rivals
 from trainguard_rules.rulefile.schema import ExpectModel, FileModel, GuardModel
 from trainguard_rules.rulefile.source import Document, Path
 from trainguard_rules.template import check_template
@@ -152,29 +152,19 @@ class RuleFile:
             self.document.problem(path, f"{path[-1]} is counted in steps: write e.g. '50 steps', not {value!r}")
 
     def _check_action(self, path: Path, raw: Any) -> None:
-        if not isinstance(raw, dict) or len(raw) != 1:
-            self.document.problem(path, "an action is one key with its parameters, e.g. 'scale_lr: {factor: 0.5}'")
+        result = read_action(raw)
+        if isinstance(result, PlannedAction):
+            self._actions[path] = result
             return
-        [(kind, params)] = raw.items()
-        if kind not in ACTIONS:
-            hint = did_you_mean(kind, ACTIONS) or f" (there are {', '.join(ACTIONS)})"
-            self.document.problem((*path, kind), f"unknown action {kind!r}{hint}", at_key=True)
-            return
-        try:
-            self._actions[path] = PlannedAction(kind, ACTIONS[kind].model_validate({} if params is None else params))
-        except ValidationError as error:
-            for detail in error.errors():
-                where, message = (*path, kind, *detail["loc"]), message_of(detail, ACTIONS[kind])
-                self.document.problem(where, f"{kind}: {message}", at_key=detail["type"] == "extra_forbidden")
+        for problem in result:
+            self.document.problem((*path, *problem.path), problem.message, at_key=problem.at_key)
 
     def _check_owners(self, path: Path) -> None:
         """A number that one action gives a value has no other owner in the same intervention."""
         planned = [(at, action) for at, action in self._actions.items() if at[:-1] == path]
-        for at, (kind, model) in planned:
-            others = [other.kind for there, other in planned if there != at and other.model.changes == model.changes]
-            if model.sets and others:
-                message = f"{kind}: {others[0]} changes the {model.changes} as well, and it can have one value only"
-                self.document.problem((*at, kind), message, at_key=True)
+        for i, message in rivals([action for _, action in planned]):
+            at, action = planned[i]
+            self.document.problem((*at, action.kind), message, at_key=True)
 
     def _check_consequences(self, path: Path, rule: Mapping[str, Any]) -> None:
         """What a rule promises to do next must be something it can do."""
