@@ -11,7 +11,15 @@ from pathlib import Path
 import httpx
 import pytest
 
-from tests.monitor.helpers import BAD_RULES, RULES, ScriptedTrainer, derived_in, interventions_of, until
+from tests.monitor.helpers import (
+    BAD_RULES,
+    RULES,
+    ScriptedTrainer,
+    derived_in,
+    interventions_of,
+    openings_of,
+    until,
+)
 from trainguard_monitor.http.server import address_of
 from trainguard_wire import Decision, Lease
 
@@ -169,3 +177,47 @@ def test_sighup_loads_the_rules_anew(start: Start, runs: Path, rules_file: Path,
     _, errors = process.communicate(timeout=10)
     assert process.returncode == 0
     assert "did you mean 'grad_norm'?" in errors
+
+
+def test_acts_on_the_word_of_who_has_the_token(
+    start: Start, runs: Path, rules_file: Path, trainer: ScriptedTrainer, tmp_path: Path
+) -> None:
+    """From the token file to the trainer's control; and nothing without it."""
+    ready, token = tmp_path / "ready", tmp_path / "token"
+    token.write_text("a-token-of-many-characters\n")
+    token.chmod(0o600)
+    process = start(
+        "monitor", runs, "--rules", rules_file, "--listen=127.0.0.1:0", "--ready-file", ready, "--token-file", token
+    )
+    until(ready.exists)
+    url = f"http://{ready.read_text().strip()}/api/v1/runs/a/actions"
+    until(lambda: openings_of(trainer.run))
+    body = {"actions": [{"stop": {}}]}
+    assert httpx.post(url, json=body).status_code == 401
+    answer = httpx.post(url, json=body, headers={"authorization": "Bearer a-token-of-many-characters"})
+    assert answer.json()["data"]["decision"]["verdict"] == "act"
+    assert [intervention.rule for intervention in interventions_of(trainer.run)] == ["manual"]
+    process.send_signal(signal.SIGTERM)
+    process.communicate(timeout=10)
+    assert process.returncode == 0
+
+
+@pytest.mark.parametrize(
+    ("mode", "arguments", "complaint"),
+    [
+        (0o644, ["--token-file={token}"], "mode 0644 lets others than its owner at it: chmod 600"),
+        (0o600, ["--token-file={token}.none"], "No such file or directory"),
+        (0o600, ["--listen=0.0.0.0:0"], "can be reached from other machines: give --token-file, or listen on 127"),
+    ],
+)
+def test_a_door_that_would_not_shut(
+    runs: Path, rules_file: Path, tmp_path: Path, mode: int, arguments: list[str], complaint: str
+) -> None:
+    """Refuses to start, and says what to do."""
+    token = tmp_path / "token"
+    token.write_text("a-token-of-many-characters\n")
+    token.chmod(mode)
+    arguments = [argument.format(token=token) for argument in arguments]
+    done = _run("monitor", runs, "--rules", rules_file, "--listen=127.0.0.1:0", *arguments)
+    assert done.returncode == 2
+    assert complaint in done.stderr
