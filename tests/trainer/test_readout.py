@@ -110,7 +110,8 @@ def far_step(run: Run, guard: Guard, kind: type[Tensor] = Far) -> None:
 def test_samples_of_a_device_come_one_step_late(run_dir: Path, monitor: Monitor, under_way: list[Slow]) -> None:
     """With the step, generation and time they belong to; the last one when the guard closes. The weights don't care."""
     run = Run()
-    with Guard(run.model, run.optimizer, run_dir=run_dir, checkpoint_every=None) as guard:
+    every = {"confidence": 1}
+    with Guard(run.model, run.optimizer, run_dir=run_dir, checkpoint_every=None, every=every) as guard:
         for step in range(1, 4):
             for copy in under_way:
                 copy.here = True

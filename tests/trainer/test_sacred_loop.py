@@ -159,7 +159,8 @@ def test_a_signal_that_raises_is_left_out_counted_and_said_once(
 def test_nonsense_arguments_in_the_loop_never_raise(run_dir: Path, monitor: Monitor) -> None:
     """What cannot be measured is left out; the step is made and counted."""
     run = Run()
-    with Guard(run.model, run.optimizer, run_dir=run_dir, checkpoint_every=None) as guard:
+    every = {"confidence": 1, "bias_conflict_loss_share": 1}
+    with Guard(run.model, run.optimizer, run_dir=run_dir, checkpoint_every=None, every=every) as guard:
         run.backward()
         guard.step(torch.ones(3), logits="logits", targets=object(), epoch=-1)  # type: ignore[arg-type]
         guard.observe(val_loss=None, good=1.5, loss=3.0)  # type: ignore[arg-type]

@@ -209,7 +209,8 @@ def test_grad_norm_is_the_one_before_clipping(run_dir: Path, monitor: Monitor) -
 def test_non_finite_values_travel(run_dir: Path, monitor: Monitor) -> None:
     """A NaN loss is the one value that must arrive."""
     run = Run()
-    with Guard(run.model, run.optimizer, run_dir=run_dir, checkpoint_every=None) as guard:
+    every = {"confidence": 1, "confidence_normalized": 1}
+    with Guard(run.model, run.optimizer, run_dir=run_dir, checkpoint_every=None, every=every) as guard:
         run.backward()
         run.model.layers[0].weight.grad[0, :3] = float("-inf")
         guard.step(torch.tensor(float("nan")), logits=torch.full((2, 3), float("nan")))

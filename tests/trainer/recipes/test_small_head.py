@@ -77,7 +77,7 @@ def test_the_parts_train_together(run_dir: Path) -> None:
 
 def test_diagnostics_are_what_the_guard_measured(run_dir: Path) -> None:
     """Under the document's keys: what the last step had, by independent computation."""
-    run, guard, scheduler = guarded(run_dir, activation_sparsity=1)
+    run, guard, scheduler = guarded(run_dir, activation_sparsity=1, confidence=1)
     seen: list[torch.Tensor] = []
     hook = run.model.layers[2].register_forward_hook(lambda _, __, output: seen.append(output.detach()))
     with guard:

@@ -7,11 +7,15 @@ moment of its own, so the ratio is there for any optimizer.
 
 from collections.abc import Mapping
 from collections.abc import Set as AbstractSet
+from itertools import accumulate, pairwise
+from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
 from trainguard.signals.base import Sensor, StepView, Value, every
+from trainguard.signals.counting import as_numpy
 from trainguard.signals.sampling import sample_of
 from trainguard.signals.weights import trained
 
@@ -39,8 +43,8 @@ class RmsRatio(Sensor):
 
     def __init__(self, model: nn.Module) -> None:
         self._model = model
-        self._parameters: list[Tensor] = []
-        self._moment: Tensor | None = None
+        self._seen: tuple[Any, ...] = ()
+        self._moment: Any = None
         self._weight = 0.0
         self._last_step = 0
 
@@ -48,30 +52,49 @@ class RmsRatio(Sensor):
         parameters = matrices(self._model)
         if not parameters:
             return {}
-        if self._moment is None or list(map(id, parameters)) != list(map(id, self._parameters)):
-            self._parameters, self._moment, self._weight = parameters, None, 0.0
-        samples = [self._sample(parameter) for parameter in parameters]
-        squares = torch.cat([sample.to(samples[0].device, torch.float32) for sample in samples]).square_()
-        moment = self._learn(squares, max(1, view.step - self._last_step))
-        self._last_step = view.step
-        ratios = squares.mul_(self._weight).div_(moment.clamp(min=torch.finfo(torch.float32).tiny))
-        means = torch.stack([part.mean() for part in ratios.split_with_sizes([sample.numel() for sample in samples])])
-        return {"rms_ratio": means.amax().sqrt()}
+        with np.errstate(all="ignore"):
+            lib, samples = self._samples([_dense_grad(parameter) for parameter in parameters])
+            squares = lib.concatenate(samples)
+            squares *= squares
+            moment = self._learn(lib, squares, (lib, parameters[0].device, *map(id, parameters)), view.step)
+            ratios = squares / (moment + _TINY)
+            ends = list(accumulate(map(len, samples)))
+            means = [ratios[start:end].sum() / (end - start) for start, end in pairwise([0, *ends])]
+            if lib is np:
+                return {"rms_ratio": float(np.array(means).max() * self._weight) ** 0.5}
+            return {"rms_ratio": (torch.stack(means).max() * self._weight).sqrt()}
 
-    def _sample(self, parameter: Tensor) -> Tensor:
-        grad = parameter.grad
-        if grad is None or grad.layout is not torch.strided:
-            grad = torch.zeros((), device=parameter.device).expand(parameter.shape)
-        return sample_of(grad, self.sample_limit)
+    def _samples(self, grads: list[Tensor]) -> tuple[Any, list[Any]]:
+        """Samples of the gradients, and the library for them: numpy if they are in its reach, else torch.
 
-    def _learn(self, squares: Tensor, num_steps: int) -> Tensor:
+        What is called of it has the same name in both, and takes numpy a third of the time.
+        """
+        arrays = [array for grad in grads if (array := as_numpy(grad)) is not None]
+        if len(arrays) == len(grads):
+            return np, [sample_of(array, self.sample_limit) for array in arrays]
+        samples = [sample_of(grad, self.sample_limit) for grad in grads]
+        return torch, [sample.to(samples[0].device, torch.float32, non_blocking=True) for sample in samples]
+
+    def _learn(self, lib: Any, squares: Any, of: tuple[Any, ...], step: int) -> Any:
         """Take the squares into the running mean, those that are finite; ``_weight`` is how much of it there is."""
-        decay = self.beta**num_steps
-        moment = torch.zeros_like(squares) if self._moment is None else self._moment
-        learned = torch.lerp(moment, squares, 1.0 - decay)
-        self._moment = torch.where(learned.isfinite(), learned, moment)
-        self._weight = decay * self._weight + 1.0 - decay
+        if of != self._seen:
+            self._seen, self._moment, self._weight = of, lib.zeros_like(squares), 0.0
+        share = 1.0 - self.beta ** max(1, step - self._last_step)
+        self._last_step = step
+        learned = self._moment + share * (squares - self._moment)
+        self._moment = lib.where(lib.isfinite(learned), learned, self._moment)
+        self._weight += share * (1.0 - self._weight)
         return self._moment
+
+
+_TINY = float(np.finfo(np.float32).tiny)
+
+
+def _dense_grad(parameter: Tensor) -> Tensor:
+    grad = parameter.grad
+    if grad is None or grad.layout is not torch.strided:
+        return torch.zeros((), device=parameter.device).expand(parameter.shape)
+    return grad
 
 
 def matrices(model: nn.Module) -> list[Tensor]:

@@ -35,7 +35,7 @@ class Predictions(Sensor):
     """
 
     name = "predictions"
-    signals = every(confidence=1, confidence_normalized=1, prediction_entropy=100)
+    signals = every(confidence=10, confidence_normalized=10, prediction_entropy=100)
 
     def before_step(self, view: StepView, due: AbstractSet[str]) -> Mapping[str, Value]:
         logits = classes_last(view)
@@ -63,7 +63,7 @@ class BiasConflict(Sensor):
     """
 
     name = "bias_conflict"
-    signals = every(bias_conflict_loss_share=1)
+    signals = every(bias_conflict_loss_share=10)
 
     def before_step(self, view: StepView, due: AbstractSet[str]) -> Mapping[str, Value]:
         logits, targets, groups = classes_last(view), view.targets, view.groups
