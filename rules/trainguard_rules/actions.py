@@ -6,13 +6,34 @@ fire on the same sample: what goes back in time outranks what turns a knob.
 
 from typing import Annotated, Any, ClassVar, Literal
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, WithJsonSchema, model_validator
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Discriminator,
+    Field,
+    Tag,
+    WithJsonSchema,
+    model_validator,
+)
 
 from trainguard_rules.durations import Duration
 
 Factor = Annotated[float, Field(gt=0, le=1000, allow_inf_nan=False)]
 MOST_SECONDS = 7 * 86400
 Magnitude = Annotated[float, Field(ge=0, allow_inf_nan=False)]
+FORMULA, NUMBER = "formula", "number"
+
+
+def _kind_of_value(value: Any) -> str:
+    return FORMULA if isinstance(value, str) else NUMBER
+
+
+Formula = Annotated[str, Field(min_length=1), Tag(FORMULA)]
+Told = Discriminator(_kind_of_value)
+Positive = Annotated[float, Field(gt=0, allow_inf_nan=False), Tag(NUMBER)]
+NotNegative = Annotated[float, Field(ge=0, allow_inf_nan=False), Tag(NUMBER)]
+Finite = Annotated[float, Field(allow_inf_nan=False), Tag(NUMBER)]
 
 
 def _seconds(value: Any) -> int:
@@ -37,12 +58,14 @@ Seconds = Annotated[
 class ActionModel(BaseModel):
     """What all actions have: strict parameters, nothing unknown.
 
-    ``sets`` says that it gives what it changes a value, so that nothing else may change that beside it.
+    ``sets`` says that it gives what it changes a value, so that nothing else may change that beside it. ``computed``
+    names the parameter that may be a formula: an expression, which gives a number when the rule decides.
     """
 
     model_config = ConfigDict(extra="forbid", strict=True, frozen=True)
     rank: ClassVar[int] = 1
     sets: ClassVar[bool] = False
+    computed: ClassVar[str] = ""
 
     @property
     def changes(self) -> str:
@@ -53,6 +76,12 @@ class ActionModel(BaseModel):
     def needs(self) -> tuple[str, ...]:
         """What the trainer has to offer beside the action itself."""
         return ()
+
+    @property
+    def formula(self) -> str | None:
+        """The text of the formula, where there is one."""
+        value = getattr(self, self.computed) if self.computed else None
+        return value if isinstance(value, str) else None
 
     def params(self) -> dict[str, Any]:
         """The parameters as they travel, those left out not among them."""
@@ -92,7 +121,8 @@ class SetLr(ActionModel):
     """
 
     sets: ClassVar[bool] = True
-    lr: Annotated[float, Field(gt=0, allow_inf_nan=False)]
+    computed: ClassVar[str] = "lr"
+    lr: Annotated[Positive | Formula, Told]
     hold: bool = False
     recover_over: Annotated[int, Field(ge=1)] | None = None
 
@@ -134,7 +164,8 @@ class SetWeightDecay(ActionModel):
     """Make the largest weight decay of all param groups this, those of the others in proportion."""
 
     sets: ClassVar[bool] = True
-    weight_decay: Magnitude
+    computed: ClassVar[str] = "weight_decay"
+    weight_decay: Annotated[NotNegative | Formula, Told]
 
     @property
     def changes(self) -> str:
@@ -157,7 +188,8 @@ class SetKnob(_OnKnob):
     """Give a knob, a number that the training script registered with bounds, a value within them."""
 
     sets: ClassVar[bool] = True
-    value: Annotated[float, Field(allow_inf_nan=False)]
+    computed: ClassVar[str] = "value"
+    value: Annotated[Finite | Formula, Told]
 
 
 class ScaleKnob(_Bounded, _OnKnob):

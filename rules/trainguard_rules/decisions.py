@@ -20,9 +20,9 @@ from trainguard_rules.output import Output
 from trainguard_rules.policy import Answer
 from trainguard_rules.requests import Request, Requests
 from trainguard_rules.restores import RestoreBar
-from trainguard_rules.rulebook import MANUAL
+from trainguard_rules.rulebook import MANUAL, PlannedAction
 from trainguard_rules.scene import Scene
-from trainguard_rules.watch import Watch
+from trainguard_rules.watch import Uncomputable, Watch
 from trainguard_wire.control import Intervention
 from trainguard_wire.journal import AlertNotice, Approval, Decision, Input, Order, Verification
 from trainguard_wire.telemetry import Ack, Record
@@ -61,6 +61,7 @@ class Decisions:
         if answer.verdict == "hold_limit" and self._may_escalate(watch, situation):
             self._escalate(watch, scene, answer.reason)
             return
+        actions, answer = _computed(watch, rule.actions, answer, scene)
         if answer.verdict in ("act", "observe"):
             watch.memory.add(rule, scene.now)
         elif answer.verdict == watch.verdict or (answer.verdict == "await_approval" and self.requests.has_asked(watch)):
@@ -68,7 +69,7 @@ class Decisions:
         watch.verdict = answer.verdict
         if watch.trigger is not None:
             watch.trigger.answered(answer.verdict)
-        self._answer(watch, plan(watch, rule.actions, scene.generation, scene.now, answer.reason), answer, scene)
+        self._answer(watch, plan(watch, actions, scene.generation, scene.now, answer.reason), answer, scene)
 
     def judge(self, watch: Watch, scene: Scene) -> None:
         """Look after an intervention on trial: did it help, and what if not?"""
@@ -184,7 +185,8 @@ class Decisions:
     def _escalate(self, watch: Watch, scene: Scene, why: str) -> None:
         watch.escalated = True
         answer = policy.go(watch.rule, f"escalation: {why}")
-        escalation = plan(watch, watch.rule.escalate, scene.generation, scene.now, answer.reason, ESCALATE)
+        actions, answer = _computed(watch, watch.rule.escalate, answer, scene)
+        escalation = plan(watch, actions, scene.generation, scene.now, answer.reason, ESCALATE)
         self._answer(watch, escalation, answer, scene, first=False)
 
     def _recall(self, decision: Decision, scene: Scene) -> None:
@@ -250,3 +252,15 @@ class Decisions:
                 reason=reason,
             )
         )
+
+
+def _computed(
+    watch: Watch, actions: Sequence[PlannedAction], answer: Answer, scene: Scene
+) -> tuple[Sequence[PlannedAction], Answer]:
+    """The actions with their formulas computed; where that can't be, as they are, and the objection."""
+    if answer.verdict not in ("act", "observe", "await_approval"):
+        return actions, answer
+    try:
+        return watch.computed(actions, scene.values, scene.now), answer
+    except Uncomputable as problem:
+        return actions, Answer("hold_unsupported", str(problem))

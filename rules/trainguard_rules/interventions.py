@@ -22,7 +22,7 @@ def plan(
     rule, onset = watch.rule, watch.onset or now
     identity = f"{rule.name}.{generation}.{now.step}{suffix}"
     actions = []
-    for i, (kind, model) in enumerate(planned):
+    for i, (kind, model, _) in enumerate(planned):
         params: dict[str, Parameter] = model.params()
         if kind == "restore_checkpoint":
             params["before_step"] = onset.step

@@ -25,10 +25,16 @@ class Clause(NamedTuple):
 
 
 class PlannedAction(NamedTuple):
-    """An action as the rule asks for it."""
+    """An action as the rule asks for it. ``formula`` is what gives the parameter ``model.computed``, if anything."""
 
     kind: str
     model: ActionModel
+    formula: Clause | None = None
+
+    def computed(self, value: float) -> "PlannedAction":
+        """With this number in place of the formula. Raises pydantic's ValidationError where it is out of bounds."""
+        params = {**self.model.params(), self.model.computed: value}
+        return PlannedAction(self.kind, type(self.model).model_validate(params))
 
     @property
     def needs(self) -> tuple[str, ...]:

@@ -1,13 +1,16 @@
 """One rule at work: its programs, its state, its memory."""
 
+from collections.abc import Sequence
 from typing import Any, NamedTuple
+
+from pydantic import ValidationError
 
 from trainguard_rules.alerting import Trigger
 from trainguard_rules.alerts import advance
 from trainguard_rules.durations import Moment
 from trainguard_rules.expr import Program, compile_program
 from trainguard_rules.policy import Memory, cooldown_left, limit_left
-from trainguard_rules.rulebook import Clause, Mode, Rule
+from trainguard_rules.rulebook import Clause, Mode, PlannedAction, Rule
 from trainguard_rules.template import fill
 from trainguard_rules.verification import Trial
 from trainguard_wire.journal import AlertState, Decision, Transition, Verdict
@@ -47,6 +50,10 @@ class RuleDetail(NamedTuple):
     limit_left: int | None
 
 
+class Uncomputable(ValueError):
+    """A formula of an action that gives no number the action can have. Says why."""
+
+
 class Watch:
     """A rule and everything that changes about it. ``evaluations`` and ``unknown`` count results.
 
@@ -63,8 +70,11 @@ class Watch:
         self.resolve = self._program(rule.resolve, "r")
         self.unless = self._program(rule.unless, "u")
         self.verify = self._program(rule.verify and rule.verify.clause, "v")
-        self.programs = [p for p in (self.when, self.resolve, self.unless, self.verify) if p is not None]
-        self.freezing = () if rule.rolling else tuple(p for p in (self.when, self.resolve) if p is not None)
+        self.formulas = self._formulas()
+        programs = (self.when, self.resolve, self.unless, self.verify, *self.formulas.values())
+        self.programs = [p for p in programs if p is not None]
+        freezing = (self.when, self.resolve, *self.formulas.values())
+        self.freezing = () if rule.rolling else tuple(p for p in freezing if p is not None)
         self.signals = frozenset[str]().union(*(program.signals for program in self.programs))
         self.wants_every_sample = any(program.wants_every_sample for program in self.programs)
         self.evaluations = 0
@@ -81,6 +91,29 @@ class Watch:
 
     def _program(self, clause: Clause | None, letter: str) -> Program | None:
         return None if clause is None else compile_program(clause.node, f"r{self.index}{letter}_")
+
+    def _formulas(self) -> dict[Clause, Program]:
+        """What computes the parameters of the rule's actions. Its references freeze with the rule's own."""
+        clauses = dict.fromkeys(a.formula for a in (*self.rule.actions, *self.rule.escalate) if a.formula is not None)
+        return {clause: compile_program(clause.node, f"r{self.index}f{i}_") for i, clause in enumerate(clauses)}
+
+    def computed(
+        self, actions: Sequence[PlannedAction], values: dict[str, float], now: Moment
+    ) -> tuple[PlannedAction, ...]:
+        """The actions with numbers in place of their formulas. Raises `Uncomputable`."""
+        return tuple(self._computed(action, values, now) for action in actions)
+
+    def _computed(self, action: PlannedAction, values: dict[str, float], now: Moment) -> PlannedAction:
+        if action.formula is None:
+            return action
+        value = self.formulas[action.formula].reading(values, now)
+        name = f"{action.kind}: {action.model.computed} is {action.formula.source}"
+        if value is None:
+            raise Uncomputable(f"{name}, and that is not known, or not finite")
+        try:
+            return action.computed(value)
+        except ValidationError as error:
+            raise Uncomputable(f"{name}, which is {value:g}: {error.errors()[0]['msg']}") from None
 
     def advance(self, values: dict[str, float], now: Moment) -> tuple[AlertState, bool | None]:
         """Move the state by one evaluation; gives the state before, and the condition."""

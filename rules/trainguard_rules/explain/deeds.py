@@ -34,15 +34,15 @@ def told(action: PlannedAction) -> str:
         case ScaleLr() | ScaleWeightDecay() | ScaleKnob() as model:
             return f"multiplies the {model.changes} by {model.factor:g}{_bound(model)}{_back(model)}"
         case SetLr() as model:
-            return f"sets the learning rate to {model.lr:g}" + (
+            return f"sets the learning rate to {_amount(model.lr)}" + (
                 ", and keeps it there whatever the schedule says"
                 if model.hold
                 else f"; the schedule goes on{_back(model)}"
             )
         case SetWeightDecay() as model:
-            return f"sets the weight decay to {model.weight_decay:g}"
+            return f"sets the weight decay to {_amount(model.weight_decay)}"
         case SetKnob() as model:
-            return f"sets the {model.changes} to {model.value:g}"
+            return f"sets the {model.changes} to {_amount(model.value)}"
         case RewarmLr() as model:
             return (
                 f"holds the learning rate under a ceiling that rises from {model.start_lr:g} to {model.base_lr:g} "
@@ -76,6 +76,11 @@ def farthest(actions: Iterable[PlannedAction]) -> Iterator[str]:
         elif model.factor > 1:
             known = f"it never scales the {what} above {model.max}"
             yield known if model.max is not None else f"there is no ceiling over the {what}: the action has no 'max'"
+
+
+def _amount(value: float | str) -> str:
+    """A number, or the formula that gives one."""
+    return f"what {value} is then" if isinstance(value, str) else f"{value:g}"
 
 
 def checkpoints_trusted(rule: Rule, good_after: int) -> str:

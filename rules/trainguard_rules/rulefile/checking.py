@@ -49,7 +49,7 @@ class RuleFile:
             self._check_steps((*path, "expires"), rule.get("expires"))
             for key in ("actions", "escalate"):
                 for i, action in enumerate(_list(rule.get(key))):
-                    self._check_action((*path, key, i), action)
+                    self._check_action((*path, key, i), action, scope)
                 self._check_owners((*path, key))
             self._check_consequences(path, rule)
 
@@ -129,10 +129,10 @@ class RuleFile:
                 message = f"{key!r} does not go with 'alert': Alertmanager says when an alert fires and when it is over"
                 self.document.problem((*path, key), message, at_key=True)
 
-    def _check_expression(self, path: Path, text: Any, scope: Scope) -> None:
+    def _check_expression(self, path: Path, text: Any, scope: Scope, *, wants_truth: bool = True) -> None:
         if not isinstance(text, str):
             return
-        node, problems = parse(text, scope)
+        node, problems = parse(text, scope, wants_truth=wants_truth)
         for problem in problems:
             # A block scalar begins on the line after its '|', at a depth that YAML does not tell.
             block = path in self.document.block_scalars
@@ -151,10 +151,12 @@ class RuleFile:
         if isinstance(value, str) and not value.strip().endswith(("step", "steps")):
             self.document.problem(path, f"{path[-1]} is counted in steps: write e.g. '50 steps', not {value!r}")
 
-    def _check_action(self, path: Path, raw: Any) -> None:
+    def _check_action(self, path: Path, raw: Any, scope: Scope) -> None:
         result = read_action(raw)
         if isinstance(result, PlannedAction):
             self._actions[path] = result
+            formula = (*path, result.kind, result.model.computed)
+            self._check_expression(formula, result.model.formula, scope, wants_truth=False)
             return
         for problem in result:
             self.document.problem((*path, *problem.path), problem.message, at_key=problem.at_key)
@@ -237,7 +239,11 @@ class RuleFile:
         return None if text is None else Clause(self._expressions[*path, *keys], " ".join(text.split()))
 
     def _planned(self, path: Path, number: int) -> tuple[PlannedAction, ...]:
-        return tuple(self._actions[*path, i] for i in range(number))
+        return tuple(self._with_formula((*path, i), self._actions[*path, i]) for i in range(number))
+
+    def _with_formula(self, path: Path, action: PlannedAction) -> PlannedAction:
+        formula = self._clause(path, (action.kind, action.model.computed), action.model.formula)
+        return action._replace(formula=formula)
 
 
 def _at(data: Any, keys: tuple[str, ...]) -> Any:

@@ -58,6 +58,6 @@ def message_of(detail: Any, model: type[BaseModel], last: str | int | None = Non
         case "model_type" | "dict_type":
             wanted = "be a mapping"
         case _:
-            wanted = detail["msg"].removeprefix("Input ").removeprefix("should ")
+            wanted = detail["msg"].removeprefix("Input ").removeprefix("String ").removeprefix("should ")
     met = repr(detail["input"])
     return f"{key!r} should {wanted}, not {met if len(met) <= 60 else met[:57] + '...'}"

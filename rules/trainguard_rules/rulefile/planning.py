@@ -5,7 +5,7 @@ from typing import Any, NamedTuple
 
 from pydantic import ValidationError
 
-from trainguard_rules.actions import ACTIONS
+from trainguard_rules.actions import ACTIONS, FORMULA, NUMBER
 from trainguard_rules.rulebook import PlannedAction
 from trainguard_rules.rulefile.messages import message_of
 from trainguard_rules.rulefile.problems import did_you_mean
@@ -31,19 +31,18 @@ def read_action(raw: Any) -> PlannedAction | list[ActionProblem]:
     try:
         return PlannedAction(kind, ACTIONS[kind].model_validate({} if params is None else params))
     except ValidationError as error:
-        return [
-            ActionProblem(
-                (kind, *detail["loc"]),
-                f"{kind}: {message_of(detail, ACTIONS[kind])}",
-                detail["type"] == "extra_forbidden",
-            )
-            for detail in error.errors()
-        ]
+        return [_problem(kind, detail) for detail in error.errors()]
+
+
+def _problem(kind: str, detail: Any) -> ActionProblem:
+    where = tuple(part for part in detail["loc"] if part not in (FORMULA, NUMBER))
+    message = message_of(detail, ACTIONS[kind], where[-1] if where else None)
+    return ActionProblem((kind, *where), f"{kind}: {message}", detail["type"] == "extra_forbidden")
 
 
 def rivals(planned: Sequence[PlannedAction]) -> Iterator[tuple[int, str]]:
     """Which action gives a number a value that another one changes as well: it can have one value only."""
-    for i, (kind, model) in enumerate(planned):
+    for i, (kind, model, _) in enumerate(planned):
         others = [other.kind for j, other in enumerate(planned) if j != i and other.model.changes == model.changes]
         if model.sets and others:
             yield i, f"{kind}: {others[0]} changes the {model.changes} as well, and it can have one value only"
@@ -61,6 +60,11 @@ def read_actions(raw: Sequence[Any]) -> tuple[PlannedAction, ...]:
     planned = tuple(result for result in read if isinstance(result, PlannedAction))
     if not problems:
         problems = [f"actions[{i}]: {message}" for i, message in rivals(planned)]
+        problems += [
+            f"actions[{i}]: {kind}: {model.computed!r} should be a number, not {model.formula!r}"
+            for i, (kind, model, _) in enumerate(planned)
+            if model.formula is not None
+        ]
     if problems:
         raise ValueError("; ".join(problems))
     return planned
