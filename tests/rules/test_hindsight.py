@@ -98,7 +98,13 @@ def story(seed: int, steps: int = 160) -> tuple[list[Came], list[list[Derived]]]
         if requests and chance.random() < 0.4:
             feed(Approval(intervention=requests.pop(), approved=chance.random() < 0.7, by="ada", **place))
         if chance.random() < 0.05:
-            kind, params = chance.choice([("scale_lr", {"factor": 0.7}), ("save_checkpoint", {}), ("pause", {})])
+            kind, params = chance.choice(
+                [
+                    ("scale_lr", {"factor": 0.7}),
+                    ("save_checkpoint", {}),
+                    ("set_knob", {"name": "unknown", "value": 1.0}),
+                ]
+            )
             action = Action(id="", kind=kind, params=params)
             feed(Order(id=f"o{step % 40}", actions=(action,), by="bob", **place))
         if chance.random() < 0.1:
