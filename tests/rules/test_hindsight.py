@@ -86,7 +86,7 @@ def story(seed: int, steps: int = 160) -> tuple[list[Came], list[list[Derived]]]
         due.extend(message for message in output.control if isinstance(message, Intervention))
         requests.extend(r.intervention for r in output.journal if isinstance(r, Decision) and r.intervention)
 
-    feed(hello(actions=ALL_ACTIONS))
+    feed(hello(actions=[kind for kind in ALL_ACTIONS if kind != "pause"]))
     for step in range(1, steps):
         fault = max(0, fault - 1) or (chance.randrange(1, 12) if chance.random() < 0.1 else 0)
         spiking = fault > 0 and chance.random() < 0.9
