@@ -3,14 +3,17 @@
 import importlib
 import os
 import shutil
+import sys
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 
 def need(name: str) -> str:
-    """The path of a program. Without it the test is skipped, but fails where ``CI`` is set: no skip goes unseen."""
-    path = shutil.which(name)
+    """The path of a program, installed beside Python or anywhere on ``PATH``. Without it the test is skipped, but fails where ``CI`` is set: no skip goes unseen."""
+    beside_python = Path(sys.executable).parent
+    path = shutil.which(name, path=f"{beside_python}{os.pathsep}{os.environ.get('PATH', os.defpath)}")
     if path is None:
         if os.environ.get("CI"):
             pytest.fail(f"{name} is not installed")

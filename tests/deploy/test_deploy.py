@@ -1,0 +1,102 @@
+"""The deployment files, as far as they can be held against anything without an engine to run them."""
+
+import os
+import shutil
+import signal
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+from ruamel.yaml import YAML
+
+from tests.support.tools import need, need_module
+from trainguard_monitor.cli import main
+from trainguard_rules import load_rules
+
+ROOT = Path(__file__).parents[2]
+DEPLOY = ROOT / "deploy"
+
+
+def documents(path: Path) -> list[dict[str, Any]]:
+    return list(YAML(typ="safe").load_all(path.read_text()))
+
+
+def run(*command: str) -> None:
+    done = subprocess.run(command, capture_output=True, text=True)
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+def test_kubernetes_objects_are_valid():
+    validate = need_module("kubernetes_validate")
+    for document in documents(DEPLOY / "kubernetes.yaml"):
+        validate.validate(document, "1.33", strict=True)
+
+
+def test_the_rules_in_the_config_map_load(tmp_path: Path):
+    rules = documents(DEPLOY / "kubernetes.yaml")[0]["data"]
+    for name, text in rules.items():
+        (tmp_path / name).write_text(text)
+    assert load_rules([str(tmp_path / name) for name in rules]).rules
+
+
+def _monitor_arguments() -> list[list[str]]:
+    job = documents(DEPLOY / "kubernetes.yaml")[1]
+    compose = documents(ROOT / "grafana" / "compose.yaml")[0]
+    unit = (DEPLOY / "trainguard.service").read_text()
+    command = next(line for line in unit.splitlines() if line.startswith("ExecStart="))
+    return [
+        job["spec"]["template"]["spec"]["initContainers"][0]["args"],
+        compose["services"]["monitor"]["command"],
+        command.split()[1:],
+    ]
+
+
+@pytest.mark.parametrize("arguments", _monitor_arguments(), ids=("kubernetes", "compose", "systemd"))
+def test_the_monitor_knows_its_options(arguments: list[str]):
+    name, *rest = arguments
+    known = {option for each in main.commands[name].params for option in each.opts}
+    assert {argument.partition("=")[0] for argument in rest if argument.startswith("--")} <= known
+
+
+def test_the_unit_is_valid(tmp_path: Path):
+    unit = tmp_path / "trainguard.service"
+    unit.write_text((DEPLOY / "trainguard.service").read_text().replace("/usr/local/bin/trainguard", sys.executable))
+    run(need("systemd-analyze"), "verify", "--man=no", str(unit))
+
+
+def test_the_dockerfile_is_clean():
+    run(need("hadolint"), str(DEPLOY / "Dockerfile"))
+
+
+def test_the_image_gets_what_the_wheel_is_built_from():
+    kept = {line[1:] for line in (DEPLOY / "Dockerfile.dockerignore").read_text().splitlines() if line.startswith("!")}
+    assert kept >= {"wire", "rules", "trainer", "monitor", "pyproject.toml", "constraints.txt", "README.md", "LICENSE"}
+
+
+@pytest.mark.parametrize("code", [0, 7])
+def test_the_slurm_job_ends_as_the_training_does(tmp_path: Path, code: int):
+    done = subprocess.run(["bash", DEPLOY / "slurm.sh"], env=_job(tmp_path, f"exit {code}"), capture_output=True)
+    assert done.returncode == code, done.stderr
+
+
+def test_the_slurm_job_passes_the_signal_on(tmp_path: Path):
+    """And waits for the training, which may have a checkpoint to write."""
+    script = "trap 'sleep 0.3; echo saved > saved; exit 3' TERM; touch begun; while :; do sleep 0.05; done"
+    job = subprocess.Popen(["bash", DEPLOY / "slurm.sh"], env=_job(tmp_path, script), cwd=tmp_path)
+    while not (tmp_path / "begun").exists():
+        assert job.poll() is None
+    job.send_signal(signal.SIGTERM)
+    assert job.wait(20) == 3
+    assert (tmp_path / "saved").exists()
+
+
+def _job(folder: Path, training: str) -> dict[str, str]:
+    """An environment in which ``trainguard run ... -- python train.py`` runs this instead."""
+    commands = folder / "bin"
+    commands.mkdir()
+    stand_in = commands / "trainguard"
+    stand_in.write_text(f"#!{shutil.which('bash')}\n{training}\n")
+    stand_in.chmod(0o755)
+    return {"PATH": f"{commands}:{os.environ['PATH']}", "SLURM_SUBMIT_DIR": str(folder)}
