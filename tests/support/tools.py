@@ -11,7 +11,10 @@ import pytest
 
 
 def need(name: str) -> str:
-    """The path of a program, installed beside Python or anywhere on ``PATH``. Without it the test is skipped, but fails where ``CI`` is set: no skip goes unseen."""
+    """The path of a program, beside Python or anywhere on ``PATH``.
+
+    Without it the test is skipped, but fails where ``CI`` is set: no skip goes unseen.
+    """
     beside_python = Path(sys.executable).parent
     path = shutil.which(name, path=f"{beside_python}{os.pathsep}{os.environ.get('PATH', os.defpath)}")
     if path is None:
