@@ -27,6 +27,7 @@ bench: $(VENV)/.dev
 	$(BIN)/python -m benchmarks.engine
 	$(BIN)/python -m benchmarks.windows
 	$(BIN)/python -m benchmarks.replay
+	$(BIN)/python -m benchmarks.signals
 	$(BIN)/python -m benchmarks.checkpoints
 
 clean:

@@ -108,6 +108,15 @@ def test_rows_to_ignore_do_not_count() -> None:
     assert values == pytest.approx(values_of(features.flatten(0, 1)[real], targets.flatten()[real]), rel=1e-5)
 
 
+def test_many_rows_are_sampled() -> None:
+    """Each s-th, with its target."""
+    torch.manual_seed(0)
+    targets = torch.randint(3, (20, 1000))
+    features = torch.randn(20, 1000, 4) + targets[..., None]
+    one_in_11 = features.flatten(0, 1)[::11], targets.flatten()[::11]
+    assert values_of(features, targets) == pytest.approx(values_of(*one_in_11))
+
+
 @pytest.mark.parametrize(
     ("shape", "targets", "expected"),
     [

@@ -77,6 +77,18 @@ def test_where_the_classes_are() -> None:
         assert predictions(nothing) == {}
 
 
+def test_large_logits_are_sampled_along_their_longest_axis(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Close to that of all; no copy of all is made."""
+    torch.manual_seed(0)
+    sequences = torch.randn(2, 900, 7) * torch.linspace(0.5, 3, 900)[:, None]
+    exact = predictions(sequences)
+    monkeypatch.setattr(Predictions, "sample_limit", 3000)
+    assert predictions(sequences) == pytest.approx(exact, rel=0.05)
+    sampled = pytest.approx(predictions(sequences[:, ::11]), rel=1e-5)
+    assert predictions(sequences) == sampled
+    assert predictions(sequences.movedim(-1, 1), torch.zeros(2, 900)) == sampled
+
+
 def share(logits: torch.Tensor, targets: torch.Tensor, groups: torch.Tensor) -> float:
     values = measure(BiasConflict(), StepView(logits=logits, targets=targets, groups=groups))
     return values["bias_conflict_loss_share"]

@@ -2,11 +2,13 @@
 
 The features z of a sample are the input of the model's last ``nn.Linear`` (in the order of its modules), or the
 output of the module given to the guard. Those of the last forward pass in training mode before the step are looked
-at, with the targets handed to the guard. Rows with a negative target, an index to ignore, do not count.
+at, with the targets handed to the guard. Rows with a negative target, an index to ignore, do not count. Of more than
+4,096 rows, as the tokens of a language model, a regular sample is taken.
 
 Classes are told apart by sorting, so that nothing waits for a device to learn how many there are.
 """
 
+import math
 from collections.abc import Mapping
 from collections.abc import Set as AbstractSet
 from typing import NamedTuple
@@ -17,6 +19,9 @@ from torch import Tensor, nn
 from trainguard.faults import Faults
 from trainguard.signals.base import Sensor, StepView, Value, every
 from trainguard.signals.hooks import Hooks
+from trainguard.signals.sampling import stride_for
+
+ROW_LIMIT = 4096
 
 
 class Features(Sensor):
@@ -104,10 +109,11 @@ def rows_of(features: Tensor, targets: Tensor | None) -> Rows:
     elif features.dim() < 2:
         features = features.reshape(-1, 1)
     places = features.shape[:-1]
-    features = features.flatten(0, -2).to(torch.promote_types(features.dtype, torch.float32))
+    stride = stride_for(math.prod(places), ROW_LIMIT)
+    features = features.flatten(0, -2)[::stride].to(torch.promote_types(features.dtype, torch.float32))
     if targets is None or targets.is_floating_point() or targets.shape != places:
         return Rows(features, torch.ones_like(features[:, 0]), None)
-    labels, order = targets.to(features.device, non_blocking=True).flatten().sort()
+    labels, order = targets.to(features.device, non_blocking=True).flatten()[::stride].sort()
     is_new = torch.cat([torch.zeros_like(labels[:1], dtype=torch.bool), labels[1:] != labels[:-1]])
     return Rows(features[order], (labels >= 0).to(features.dtype), is_new.cumsum(0))
 

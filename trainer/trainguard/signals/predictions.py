@@ -2,6 +2,9 @@
 
 Classes lie on the last axis of the logits, or on axis 1 where the targets' shape says so (dense prediction:
 logits N x K x H x W, targets N x H x W). Fewer than two classes have no distribution to speak of: no value.
+
+The logits of a language model can be the largest tensor of a step. Of more than 67 million, each s-th place of the
+longest axis is looked at, such as each s-th token of a sequence, so that no copy of them all is made.
 """
 
 import math
@@ -12,6 +15,7 @@ import torch
 from torch import Tensor
 
 from trainguard.signals.base import Sensor, StepView, Value, every
+from trainguard.signals.sampling import stride_for
 
 
 class Loss(Sensor):
@@ -36,11 +40,13 @@ class Predictions(Sensor):
 
     name = "predictions"
     signals = every(confidence=10, confidence_normalized=10, prediction_entropy=100)
+    sample_limit = 1 << 26
 
     def before_step(self, view: StepView, due: AbstractSet[str]) -> Mapping[str, Value]:
         logits = classes_last(view)
         if logits is None:
             return {}
+        logits = _some_rows(logits, self.sample_limit)
         values: dict[str, Value] = {}
         if "confidence" in due or "confidence_normalized" in due:
             confidence = _scalar(torch.softmax(logits, dim=-1, dtype=_wide(logits)).amax(dim=-1).mean())
@@ -101,6 +107,13 @@ def classes_last(view: StepView) -> Tensor | None:
         if targets == logits.shape[:1] + logits.shape[2:] and targets != logits.shape[:-1]:
             logits = logits.movedim(1, -1)
     return logits if logits.shape[-1] > 1 and logits.numel() else None
+
+
+def _some_rows(logits: Tensor, limit: int) -> Tensor:
+    """The logits, or a regular sample of their rows with at most about so many of them."""
+    stride = stride_for(logits.numel(), limit)
+    longest = max(range(logits.dim() - 1), key=lambda axis: logits.shape[axis])
+    return logits if stride == 1 else logits.movedim(longest, 0)[::stride]
 
 
 def _scalar(value: Tensor) -> float | Tensor:
