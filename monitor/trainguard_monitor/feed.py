@@ -6,7 +6,7 @@ does not keep up loses what is oldest, and is told how much. While nobody listen
 
 import asyncio
 from collections import deque
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from typing import NamedTuple
 
 from trainguard_wire import CheckpointSaved, Derived, Goodbye, Hello, Sample, Telemetry
@@ -31,10 +31,16 @@ class Item(NamedTuple):
 
 
 class Listener:
-    """One who listens, to one run or to all. Only its `Feed` and its event loop touch it."""
+    """One who listens, to one run or to all, to everything or only to these ``types`` of events.
 
-    def __init__(self, feed: "Feed", loop: asyncio.AbstractEventLoop, run: str | None = None) -> None:
+    Only its `Feed` and its event loop touch it.
+    """
+
+    def __init__(
+        self, feed: "Feed", loop: asyncio.AbstractEventLoop, run: str | None = None, types: Collection[str] = ()
+    ) -> None:
         self.run = run
+        self._types = frozenset(types)
         self.samples: deque[tuple[str, Sample]] = deque(maxlen=MOST_SAMPLES)
         self.news: deque[Item] = deque(maxlen=MOST_NEWS)
         self.dropped = 0
@@ -62,6 +68,11 @@ class Listener:
 
     def put(self, run: str, samples: Sequence[Sample], news: Sequence[News | Word]) -> None:
         """From the daemon's thread."""
+        if self._types:
+            samples = samples if "samples" in self._types else ()
+            news = [record for record in news if _type_of(record) in self._types]
+        if not samples and not news:
+            return
         self.dropped += max(0, len(self.news) + len(news) - MOST_NEWS)
         self.samples.extend((run, sample) for sample in samples)
         self.news.extend(Item(run, record) for record in news)
@@ -115,3 +126,8 @@ class Feed:
         self._closed = True
         for listener in self._listeners:
             listener.close()
+
+
+def _type_of(record: News | Word) -> str:
+    """``decision``, ``hello``, ``found`` and so on."""
+    return record.what if isinstance(record, Word) else str(type(record).__struct_config__.tag)

@@ -91,6 +91,16 @@ def test_one_run_or_all(url: str, daemon: Daemon, new_trainer: NewTrainer) -> No
         assert next((name, data["run"]) for name, data in one if name) == ("checkpoint", "a")
 
 
+def test_only_what_was_asked_for(url: str, daemon: Daemon, trainer: ScriptedTrainer) -> None:
+    """A listener may choose among the types of events; samples are one of them."""
+    until(lambda: openings_of(trainer.run))
+    with listening(f"{url}/api/v1/events?type=decision&type=goodbye", daemon) as stream:
+        trainer.samples(3, loss=1.0, grad_norm=50.0)
+        assert next(name for name, _ in stream if name) == "decision"
+        trainer.goodbye()
+        assert next(name for name, _ in stream if name != "decision") == "goodbye"
+
+
 def test_a_heartbeat_when_there_is_nothing(url: str, daemon: Daemon, monkeypatch: pytest.MonkeyPatch) -> None:
     """A comment, which a browser passes over."""
     monkeypatch.setattr(events, "HEARTBEAT_SECONDS", 0.02)

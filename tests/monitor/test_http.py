@@ -59,7 +59,7 @@ def test_metrics_in_the_format_that_is_asked_for(url: str) -> None:
     assert "_created" not in plain.text + openmetrics.text
 
 
-@pytest.mark.parametrize(("method", "path", "status"), [("GET", "/", 404), ("POST", "/metrics", 405)])
+@pytest.mark.parametrize(("method", "path", "status"), [("GET", "/none", 404), ("POST", "/metrics", 405)])
 def test_nothing_else(url: str, method: str, path: str, status: int) -> None:
     """No other path, and nothing that changes anything."""
     assert httpx.request(method, f"{url}{path}").status_code == status

@@ -8,6 +8,7 @@ from trainguard_monitor.http.changing import Changing, Reload
 from trainguard_monitor.http.envelope import defect, failure
 from trainguard_monitor.http.events import Events
 from trainguard_monitor.http.openapi import OpenApi
+from trainguard_monitor.http.page import Page
 from trainguard_monitor.http.prometheus_api import PrometheusApi
 from trainguard_monitor.http.reading import Reading
 from trainguard_monitor.http.security import Door, LoopbackNames
@@ -32,6 +33,7 @@ def build_app(
             *Changing(monitor, door, reload).routes(),
             *Webhook(monitor, door).routes(),
             *OpenApi().routes(),
+            *Page().routes(),
         ],
         middleware=[] if loopback is None else [Middleware(LoopbackNames, host=loopback)],
         exception_handlers={HTTPException: failure, Exception: defect},

@@ -1,9 +1,9 @@
 """Server-sent events: what happens in one run or in all, as it happens.
 
-``/api/v1/events`` and ``/api/v1/runs/{run}/events``. Records of the journal come one by one, under their type;
-samples together, a few times a second, in the columns that ``.../samples`` has. A listener that does not keep up
-loses what is oldest, and is told so (``dropped``). A comment comes when nothing else did for a while, so that a
-dead connection is noticed on either side.
+``/api/v1/events`` and ``/api/v1/runs/{run}/events``; the parameter ``type`` chooses some of them. Records of the
+journal come one by one, under their type; samples together, a few times a second, in the columns that
+``.../samples`` has. A listener that does not keep up loses what is oldest, and is told so (``dropped``). A comment
+comes when nothing else did for a while, so that a dead connection is noticed on either side.
 """
 
 import asyncio
@@ -19,7 +19,7 @@ from trainguard_monitor.chronicle import as_json
 from trainguard_monitor.columns import Column
 from trainguard_monitor.feed import Item, Listener, Word
 from trainguard_monitor.history import append, columns_as_json
-from trainguard_monitor.http.envelope import ApiError
+from trainguard_monitor.http.envelope import ApiError, Query
 from trainguard_monitor.table import Monitor
 from trainguard_wire import CheckpointSaved, Goodbye, Hello, Sample
 
@@ -41,20 +41,20 @@ class Events:
             Route("/api/v1/runs/{run}/events", self.of_one),
         ]
 
-    async def of_all(self, _: Request) -> Response:
-        return self._answer(None)
+    async def of_all(self, request: Request) -> Response:
+        return self._answer(request, None)
 
     async def of_one(self, request: Request) -> Response:
         run = request.path_params["run"]
         if self._monitor.directory_of(run) is None:
             raise ApiError(404, f"there is no run {run!r}")
-        return self._answer(run)
+        return self._answer(request, run)
 
-    def _answer(self, run: str | None) -> Response:
+    def _answer(self, request: Request, run: str | None) -> Response:
         feed = self._monitor.feed
         if feed.num_listeners >= MOST_LISTENERS:
             raise ApiError(503, f"{MOST_LISTENERS} listeners already: try again later")
-        listener = Listener(feed, asyncio.get_running_loop(), run)
+        listener = Listener(feed, asyncio.get_running_loop(), run, Query(request).texts("type"))
         headers = {"cache-control": "no-store", "x-accel-buffering": "no"}
         return StreamingResponse(_stream(listener), media_type="text/event-stream", headers=headers)
 

@@ -1,0 +1,158 @@
+// One run: is it healthy, what happened, what was done, did it help?
+
+import { get, now, ofRun } from "./api.js";
+import { Board } from "./board.js";
+import { announce, byId, h, openPage, show } from "./dom.js";
+import { ago, count, number } from "./format.js";
+import { healthOf, storyOf } from "./health.js";
+import { connected, listen, lost, soon } from "./live.js";
+import { expectationsOf, rulesOf } from "./rules.js";
+import { timelineOf } from "./timeline.js";
+
+const NEWS = ["transition", "decision", "outcome", "verification", "reached", "promoted", "checkpoint"];
+const TOLD = ["decision", "outcome", "verification"];
+const RECORDS = ["transition", "promoted", "reached", "opened"];
+const DETAIL_MILLISECONDS = 1000;
+const IDLE_MILLISECONDS = 5000;
+
+/** Show a run, and keep it true. */
+export function openRun(name) {
+  document.title = `${name} · trainguard`;
+  document.querySelector(".crumbs").append(h("li", { "aria-current": "page" }, name));
+  openPage("run-page");
+  byId("run-name").textContent = name;
+  new Run(name).open();
+}
+
+class Run {
+  detail = null;
+  interventions = [];
+  records = [];
+
+  constructor(name) {
+    this.name = name;
+    this.board = new Board(name);
+  }
+
+  open() {
+    byId("timeline-all").onchange = () => this.drawTimeline();
+    const readDetail = soon(() => this.guarded(this.readDetail), DETAIL_MILLISECONDS);
+    const readStory = soon(() => this.guarded(this.readStory), 150);
+    const readAll = soon(() => this.guarded(this.readAll), 0);
+    const news = (record, type) => {
+      if (TOLD.includes(type) && record.text) announce(`Step ${record.step}: ${record.text}`);
+      readStory();
+    };
+    this.stream = listen(ofRun(this.name, "/events"), readAll, {
+      ...Object.fromEntries(NEWS.map((type) => [type, news])),
+      ...Object.fromEntries(["hello", "goodbye", "followed", "removed", "dropped", "rules"].map((type) => [type, readAll])),
+      samples: (event) => {
+        this.takeIn(event);
+        readDetail();
+      },
+    });
+    this.timers = [setInterval(readDetail, IDLE_MILLISECONDS), setInterval(() => this.drawHeadline(), 1000)];
+    readAll();
+  }
+
+  async guarded(work) {
+    try {
+      await work.call(this);
+      connected();
+    } catch (error) {
+      if (error.status === 404) this.drawMissing();
+      else if (error.status === 0) lost();
+      else if (error.status === undefined) throw error;
+    }
+  }
+
+  async readAll() {
+    await this.readDetail();
+    if (!this.board.offered.length) await this.board.open(signalsOf(this.detail));
+    else await this.board.reload();
+    await this.readStory();
+  }
+
+  async readDetail() {
+    this.detail = await get(ofRun(this.name));
+    this.board.latest = this.detail.signals;
+    this.drawHeadline();
+    this.drawRules();
+  }
+
+  async readStory() {
+    [this.detail, this.interventions, this.records] = await Promise.all([
+      get(ofRun(this.name)),
+      get(ofRun(this.name, "/interventions"), { limit: 300 }),
+      get(ofRun(this.name, "/timeline"), { type: RECORDS, limit: 2000 }),
+    ]);
+    const transitions = this.records.filter((record) => record.type === "transition");
+    this.board.latest = this.detail.signals;
+    this.board.tell(transitions, this.interventions, this.detail.rules);
+    this.drawHeadline();
+    this.drawRules();
+    this.drawTimeline();
+  }
+
+  takeIn(event) {
+    if (!this.detail) return;
+    const newest = Object.entries(event.signals).map(([name, { value, nonfinite }]) => [name, value.at(-1) ?? nonfinite.at(-1)?.[1]]);
+    Object.assign(this.detail, { step: event.step, epoch: event.epoch, generation: event.generation, last_sample: event.time });
+    Object.assign(this.detail.signals, Object.fromEntries(newest));
+    this.board.append(event)?.catch(() => {});
+  }
+
+  drawHeadline() {
+    if (!this.detail) return;
+    const severities = new Map(this.detail.rules.map((rule) => [rule.name, rule.labels.severity]));
+    const { level, word } = healthOf(this.detail, severities, now());
+    const lamp = byId("health");
+    lamp.className = `health large ${level}`;
+    if (lamp.textContent !== word) lamp.textContent = word;
+    const story = storyOf(this.detail, this.interventions);
+    if (byId("story").textContent !== story) byId("story").textContent = story;
+    show(byId("vitals"), ...vitals(this.detail));
+  }
+
+  drawRules() {
+    show(byId("rules"), ...rulesOf(this.detail.rules));
+    show(byId("expectations"), expectationsOf(this.detail.expectations));
+  }
+
+  drawTimeline() {
+    const zoom = (from, to) => {
+      this.board.zoom(from, to);
+      byId("charts-title").scrollIntoView({ block: "nearest" });
+    };
+    const items = timelineOf(this.interventions, this.records, byId("timeline-all").checked, zoom);
+    show(byId("timeline"), ...items.length ? items : [h("li", { class: "line none" }, h("p", {}, "Nothing so far: no rule has fired."))]);
+  }
+
+  drawMissing() {
+    this.stream.stop();
+    this.timers.forEach(clearInterval);
+    show(byId("main"), h("h1", {}, "There is no such run"),
+      h("p", { class: "note" }, `The monitor knows no run ${this.name}. It may have been removed from disk. `, h("a", { href: "." }, "All runs")));
+  }
+}
+
+function vitals(detail) {
+  const { signals } = detail;
+  const rate = 1 / Number(signals.step_seconds);
+  const shown = [
+    ["Step", count(detail.step)],
+    ["Epoch", detail.epoch === null ? null : count(detail.epoch)],
+    ["Loss", number(signals.loss)],
+    ["Gradient norm", number(signals.grad_norm)],
+    ["Learning rate", number(signals.lr)],
+    ["Steps per second", Number.isFinite(rate) && detail.state === "driven" ? number(rate, 3) : null],
+    ["Generation", detail.generation ? count(detail.generation) : null],
+    ["Last sample", detail.last_sample === null ? null : ago(detail.last_sample, now())],
+  ];
+  return shown.filter(([, value]) => value !== null).map(([name, value]) => h("div", { key: name }, h("dt", {}, name), h("dd", {}, value)));
+}
+
+/** What the trainer offers and what has been measured, observed values included. */
+function signalsOf(detail) {
+  return [...new Set([...Object.keys(detail.signals), ...(detail.info?.signals ?? [])])].sort();
+}

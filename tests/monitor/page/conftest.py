@@ -1,0 +1,100 @@
+"""A browser for all tests of the page, and a monitor with a run that has a story."""
+
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.monitor import helpers
+from tests.monitor.conftest import NewTrainer
+from tests.monitor.helpers import ScriptedTrainer, interventions_of, running, serving, until
+from tests.support.browser import Browser, chromium
+from trainguard_monitor.daemon import Daemon
+from trainguard_monitor.http.app import build_app
+from trainguard_rules import load_rules
+
+RULES = """\
+params: {ceiling: 10}
+checkpoints: {good_after: 5 steps}
+groups:
+  - name: stability
+    rules:
+      - guard: GradientExplosion
+        expr: grad_norm > ceiling
+        for: 2 steps
+        actions:
+          - scale_lr: {factor: 0.5, min: 1e-5}
+        cooldown: 50 steps
+        limit: 3 per 1000 steps
+        verify: {expr: grad_norm < ceiling, within: 20 steps, otherwise: revert}
+        labels: {severity: critical}
+        annotations: {summary: "norm {value:.3g} at step {step}, <b>far</b> above"}
+      - guard: LossHigh
+        expr: loss > 4
+        for: 1000 steps
+        labels: {severity: warning}
+      - guard: Asks
+        expr: loss > 8
+        mode: approve
+        actions: [{stop: {}}]
+        annotations: {summary: "loss is {value:.3g}"}
+  - name: hopes
+    rules:
+      - expect: LossHalves
+        expr: loss < 0.1
+        within: 1000 steps
+"""
+
+
+@pytest.fixture(scope="session")
+def one_browser(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Browser]:
+    with chromium(tmp_path_factory.mktemp("chromium")) as browser:
+        yield browser
+
+
+@pytest.fixture
+def browser(one_browser: Browser) -> Iterator[Browser]:
+    """A fresh tab on a laptop in daylight. Whatever the page logs to the console fails the test."""
+    one_browser.open("about:blank")
+    one_browser.screen(1280, 900)
+    one_browser.scheme("light")
+    one_browser.complaints()
+    yield one_browser
+    assert one_browser.complaints() == []
+
+
+@pytest.fixture
+def daemon(runs: Path, tmp_path: Path) -> Iterator[Daemon]:
+    path = tmp_path / "rules.yaml"
+    path.write_text(RULES)
+    with running(Daemon(runs, load_rules([str(path)]))) as daemon:
+        yield daemon
+
+
+@pytest.fixture
+def url(daemon: Daemon, browser: Browser) -> Iterator[str]:
+    with serving(build_app(daemon)) as url:
+        yield url
+        browser.forget(url)
+        daemon.feed.close()
+
+
+@pytest.fixture
+def story(daemon: Daemon, new_trainer: NewTrainer, monkeypatch: pytest.MonkeyPatch) -> ScriptedTrainer:
+    """240 steps, one a second, the last of them now: a norm that explodes at step 121, half the rate, and peace."""
+    monkeypatch.setattr(helpers, "START", time.time() - 240)
+    trainer = new_trainer("a")
+    trainer.hello()
+    for step in range(1, 121):
+        trainer.sample(loss=1 + 100 / (step + 50), grad_norm=1 + step % 7 / 10, lr=0.1, confidence=0.5)
+        if step == 100:
+            trainer.checkpoint()
+    trainer.samples(3, loss=6.0, grad_norm=99.0, lr=0.1, confidence=0.2)
+    until(lambda: interventions_of(trainer.run))
+    trainer.samples(12, loss=6.0, grad_norm=99.0, lr=0.1, confidence=0.2)
+    trainer.apply(interventions_of(trainer.run)[0])
+    for step in range(1, 106):
+        trainer.sample(loss=1.4, grad_norm=1 + step % 7 / 10, lr=0.05, confidence=0.7)
+    until(lambda: daemon.runs()[0].step == 240)
+    return trainer
