@@ -54,13 +54,14 @@ class Run:
             x = torch.randn(BATCH, NUM_FEATURES, generator=generator)
             yield x, torch.randint(NUM_CLASSES, (BATCH,), generator=generator)
 
-    def backward(self) -> tuple[Tensor, Tensor, Tensor]:
-        """One forward and backward pass: loss, logits, targets."""
-        x, y = next(self.data)
+    def backward(self, num_micro_batches: int = 1) -> tuple[Tensor, Tensor, Tensor]:
+        """A forward and backward pass, or several that add up: loss, logits, targets of the last."""
         self.optimizer.zero_grad()
-        logits = self.model(x)
-        loss = nn.functional.cross_entropy(logits, y)
-        loss.backward()
+        for _ in range(num_micro_batches):
+            x, y = next(self.data)
+            logits = self.model(x)
+            loss = nn.functional.cross_entropy(logits, y)
+            loss.backward()
         return loss, logits, y
 
     def train(

@@ -21,21 +21,23 @@ from trainguard.signals.base import Sensor, StepView, every
 from trainguard_wire import Lease, RunDirectory
 from trainguard_wire.signals import SIGNALS
 
-EVERY_SIGNAL = dict.fromkeys(SIGNALS.keys() - {"overhead_ratio"}, 1)
+EVERY_SIGNAL = dict.fromkeys(SIGNALS, 1)
 OPTIMIZERS = {
     "sgd": lambda parameters: torch.optim.SGD(parameters, lr=0.1, momentum=0.9, weight_decay=1e-3),
     "adamw": lambda parameters: torch.optim.AdamW(parameters, lr=0.01),
 }
 
 
-@pytest.mark.parametrize("max_norm", [0.05, 1e9], ids=["clips", "never clips"])
+@pytest.mark.parametrize(("max_norm", "num_micro_batches", "budget"), [(0.05, 1, None), (1e9, 1, 0.01), (0.05, 3, 0.5)])
 @pytest.mark.parametrize("optimizer", OPTIMIZERS)
-def test_weights_are_bit_for_bit_those_of_the_plain_loop(optimizer: str, max_norm: float, run_dir: Path) -> None:
-    """Every signal in every step, checkpoints, clipping, dropout and a scheduler: nothing changes."""
+def test_weights_are_bit_for_bit_those_of_the_plain_loop(
+    optimizer: str, max_norm: float, num_micro_batches: int, budget: float | None, run_dir: Path
+) -> None:
+    """Every signal, checkpoints, clipping, dropout, a scheduler, accumulated gradients, a budget: nothing changes."""
     plain = Run(OPTIMIZERS[optimizer])
     schedule = torch.optim.lr_scheduler.CosineAnnealingLR(plain.optimizer, 30)
     for _ in range(30):
-        plain.backward()
+        plain.backward(num_micro_batches)
         torch.nn.utils.clip_grad_norm_(plain.model.parameters(), max_norm)
         plain.optimizer.step()
         schedule.step()
@@ -45,9 +47,11 @@ def test_weights_are_bit_for_bit_those_of_the_plain_loop(optimizer: str, max_nor
     schedule = torch.optim.lr_scheduler.CosineAnnealingLR(guarded.optimizer, 30)
     python_state, numpy_state = random.getstate(), np.random.get_state()[1].tolist()
     options: dict[str, Any] = {"checkpoint_every": 7, "every": EVERY_SIGNAL, "heartbeat_seconds": 1e-6}
-    with Guard(guarded.model, guarded.optimizer, scheduler=schedule, run_dir=run_dir, **options) as guard:
+    with Guard(
+        guarded.model, guarded.optimizer, scheduler=schedule, run_dir=run_dir, budget=budget, **options
+    ) as guard:
         for _ in range(30):
-            loss, logits, y = guarded.backward()
+            loss, logits, y = guarded.backward(num_micro_batches)
             guard.clip_(max_norm)
             guard.step(loss, logits=logits, targets=y, groups=y // 2)
             schedule.step()

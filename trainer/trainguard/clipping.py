@@ -5,7 +5,7 @@ norm first and does not multiply by 1: that multiplication is most of what clipp
 accelerator it multiplies in any case, as torch does, because looking would mean waiting.
 """
 
-from collections.abc import Iterable
+from collections.abc import Sequence
 
 import torch
 from torch import Tensor
@@ -13,9 +13,8 @@ from torch import Tensor
 from trainguard.signals.norms import GradNorms, alike, grad_norms, grads_of
 
 
-def clip_grads_(parameters: Iterable[Tensor], max_norm: float) -> GradNorms:
+def clip_grads_(parameters: Sequence[Tensor], max_norm: float) -> GradNorms:
     """Clip in place; returns the norms before. Sparse gradients, which torch does not clip, are clipped as well."""
-    parameters = list(parameters)
     grads = grads_of(parameters)
     if not grads or not (_simple(grads) or any(grad.is_sparse for grad in grads)):
         return GradNorms(torch.nn.utils.clip_grad_norm_(parameters, max_norm), None)

@@ -65,14 +65,16 @@ class Inbox:
     def connect(self, source: ControlSource) -> None:
         self._source = source
 
-    def poll(self) -> None:
-        """Carry out what has come since the last call."""
-        if self._source is None:
-            return
-        with self._faults.around("control"):
-            while messages := self._source.read():
-                for message in messages:
-                    self._receive(message)
+    def poll(self) -> bool:
+        """Carry out what has come since the last call; whether anything has."""
+        has_come = False
+        if self._source is not None:
+            with self._faults.around("control"):
+                while messages := self._source.read():
+                    has_come = True
+                    for message in messages:
+                        self._receive(message)
+        return has_come
 
     def settle_seen(self) -> None:
         """Acknowledge the actions whose effect could be seen in the step just done, without its values."""

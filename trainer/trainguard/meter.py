@@ -2,18 +2,58 @@
 
 A step is measured in two phases, before and after the optimizer moves the parameters, and read out once at the
 end. Which signals are due is settled at the end of the step before, because some need hooks in the forward pass.
+What that means is worked out once for each set of cadences that meet in a step, in a `Plan`; then steps follow it.
 """
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from collections.abc import Set as AbstractSet
 
 import torch
 from torch import Tensor
 
+from trainguard.clock import Clock
 from trainguard.faults import Faults
-from trainguard.progress import Moment
-from trainguard.readout import Reading, Readout
+from trainguard.overhead import Cost
 from trainguard.signals.base import Sensor, StepView, Value
+
+
+class Duty:
+    """Signals of one sensor that are measured in the same steps: each ``every``, ``wanted`` if the budget allows.
+
+    ``cost`` is that of measuring them once.
+    """
+
+    def __init__(self, sensor: Sensor, names: frozenset[str], wanted: int) -> None:
+        self.sensor, self.names = sensor, names
+        self.wanted = self.every = wanted
+        self.cost = Cost()
+
+
+class Turn:
+    """What one sensor does in a step: the signals that are due, for these duties, the most frequent first."""
+
+    def __init__(self, sensor: Sensor, names: frozenset[str], duties: tuple[Duty, ...]) -> None:
+        self.sensor, self.names, self.duties = sensor, names, duties
+        self.what = f"signal.{sensor.name}"
+        self.seconds = 0.0
+
+    def settle(self, times: int) -> None:
+        """Tell the least frequent duty what it costs beside the others, and begin anew."""
+        if self.duties and times:
+            *others, last = self.duties
+            last.cost.learn(max(0.0, self.seconds / times - sum(duty.cost.seconds for duty in others)))
+        self.seconds = 0.0
+
+
+class Plan:
+    """The turns of a step, and those that have something to do in each phase; followed so many ``times``."""
+
+    def __init__(self, turns: Sequence[Turn]) -> None:
+        self.turns, self.times = turns, 0
+        self.hooked, self.before, self.after = (
+            tuple(turn for turn in turns if any(_has(turn.sensor, method) for method in methods))
+            for methods in (("arm", "disarm"), ("before_step",), ("after_step",))
+        )
 
 
 class Meter:
@@ -23,69 +63,131 @@ class Meter:
     """
 
     def __init__(
-        self, sensors: Iterable[Sensor], cadences: Mapping[str, int | None], readout: Readout, faults: Faults
+        self,
+        sensors: Iterable[Sensor],
+        cadences: Mapping[str, int | None],
+        *,
+        clock: Clock,
+        faults: Faults,
     ) -> None:
-        self._readout = readout
         self._sensors = tuple(sensors)
-        self._every = {name: every for sensor in self._sensors for name, every in sensor.signals.items()}
-        self._every.update(cadences)
-        self._faults = faults
-        self._due: list[tuple[Sensor, frozenset[str]]] = []
+        self._ticks, self._faults = clock.ticks, faults
+        every = {name: every for sensor in self._sensors for name, every in sensor.signals.items()} | dict(cadences)
+        self.names = tuple(every)
+        self.duties = _duties(self._sensors, every)
+        self._cadences: tuple[int, ...] = ()
+        self._plans: dict[tuple[int, ...], Plan] = {}
+        self._plan = Plan(())
         self._requested: set[str] = set()
         self._values: dict[str, float | Tensor] = {}
         self.saw_logits = False
-
-    @property
-    def names(self) -> tuple[str, ...]:
-        return tuple(self._every)
+        self.rearrange([duty.wanted for duty in self.duties])
 
     def request(self, *names: str) -> None:
         """Have these signals measured in the next step, whatever their cadence."""
-        self._requested.update(name for name in names if name in self._every)
+        self._requested.update(name for name in names if name in self.names)
+
+    def rearrange(self, cadences: Iterable[int]) -> None:
+        """Give each duty another cadence, in their order. From the next step that is armed for."""
+        for duty, every in zip(self.duties, cadences, strict=True):
+            duty.every = every
+        self._cadences = tuple(sorted({duty.every for duty in self.duties}))
+        self._plans = {}
+
+    def settle(self) -> float:
+        """Tell the duties what they cost since the last call; returns the seconds that all took together."""
+        turns = [(turn, plan.times) for plan in self._plans.values() for turn in plan.turns]
+        total = sum(turn.seconds for turn, _ in turns)
+        for turn, times in sorted(turns, key=lambda each: len(each[0].duties)):
+            turn.settle(times)
+        for plan in self._plans.values():
+            plan.times = 0
+        return total
 
     def arm(self, step: int) -> None:
         """Settle what is due in ``step``, the one about to begin."""
         self.disarm()
-        due = {name for name, every in self._every.items() if every and step % every == 0} | self._requested
-        self._requested.clear()
-        for sensor in self._sensors:
-            names = due & sensor.signals.keys()
-            if not names:
-                continue
-            self._due.append((sensor, frozenset(names)))
-            with self._faults.around(f"signal.{sensor.name}"):
-                sensor.arm(names)
+        meeting = tuple([every for every in self._cadences if not step % every])
+        plan = self._plans.get(meeting)
+        if plan is None:
+            plan = self._plans[meeting] = self._plan_for(meeting)
+        if self._requested:
+            plan = self._plan_for(meeting, self._requested)
+            self._requested.clear()
+        self._plan = plan
+        plan.times += 1
+        if plan.hooked:
+            self._each(plan.hooked, lambda turn: turn.sensor.arm(turn.names))
 
     def disarm(self) -> None:
-        for sensor, _ in self._due:
-            with self._faults.around(f"signal.{sensor.name}"):
-                sensor.disarm()
-        self._due = []
+        if self._plan.hooked:
+            self._each(self._plan.hooked, lambda turn: turn.sensor.disarm())
 
-    def begin(self, view: StepView) -> None:
-        """Measure what is to be seen before the optimizer's step; forgets a step that was never finished."""
-        self._values = {}
+    def begin(self, view: StepView) -> float:
+        """Measure what is to be seen before the optimizer's step; returns the seconds that hooks took before.
+
+        Forgets a step that was never finished.
+        """
         self.saw_logits = view.logits is not None
-        with torch.no_grad():
-            for sensor, due in self._due:
-                self._measure(sensor, sensor.before_step, view, due)
+        self._values = {}
+        if self._plan.before:
+            self._each(self._plan.before, lambda turn: self._take(turn, turn.sensor.before_step(view, turn.names)))
+        return sum(self._ask_hooks(turn) for turn in self._plan.hooked)
 
-    def finish(self, view: StepView, at: Moment) -> list[Reading]:
-        """Measure what is to be seen after the optimizer's step; returns the readings that are complete by now."""
-        with torch.no_grad():
-            for sensor, due in self._due:
-                self._measure(sensor, sensor.after_step, view, due)
+    def finish(self, view: StepView) -> dict[str, float | Tensor] | None:
+        """Measure what is to be seen after the optimizer's step; returns all values. None where nothing was due."""
+        if not self._plan.turns:
+            return None
+        if self._plan.after:
+            self._each(self._plan.after, lambda turn: self._take(turn, turn.sensor.after_step(view, turn.names)))
         values, self._values = self._values, {}
-        return self._readout.submit(at, values)
+        return values
 
-    def _measure(
-        self,
-        sensor: Sensor,
-        look: Callable[[StepView, AbstractSet[str]], Mapping[str, Value]],
-        view: StepView,
-        due: AbstractSet[str],
-    ) -> None:
-        with self._faults.around(f"signal.{sensor.name}"):
-            for name, value in look(view, due).items():
-                if value is not None and name in due:
-                    self._values[name] = value
+    def _each(self, turns: Iterable[Turn], do: Callable[[Turn], None]) -> None:
+        """Have each sensor do something, and swallow and time what it does."""
+        began = self._ticks()
+        with torch.no_grad():
+            for turn in turns:
+                try:
+                    do(turn)
+                except Exception as error:
+                    self._faults.note(turn.what, error)
+                now = self._ticks()
+                turn.seconds += now - began
+                began = now
+
+    @staticmethod
+    def _ask_hooks(turn: Turn) -> float:
+        seconds = turn.sensor.take_hook_seconds()
+        turn.seconds += seconds
+        return seconds
+
+    def _take(self, turn: Turn, values: Mapping[str, Value]) -> None:
+        for name, value in values.items():
+            if value is not None and name in turn.names:
+                self._values[name] = value
+
+    def _plan_for(self, meeting: tuple[int, ...], requested: AbstractSet[str] = frozenset()) -> Plan:
+        turns = []
+        for sensor in self._sensors:
+            duties = tuple(duty for duty in self.duties if duty.sensor is sensor and duty.every in meeting)
+            names = frozenset().union(*(duty.names for duty in duties)) | (requested & sensor.signals.keys())
+            if names:
+                turns.append(Turn(sensor, names, duties))
+        return Plan(turns)
+
+
+def _duties(sensors: Iterable[Sensor], every: Mapping[str, int | None]) -> list[Duty]:
+    """One for each cadence of each sensor, in their order, the most frequent first."""
+    duties = []
+    for sensor in sensors:
+        by_cadence: dict[int, set[str]] = {}
+        for name in sensor.signals:
+            if cadence := every[name]:
+                by_cadence.setdefault(cadence, set()).add(name)
+        duties += [Duty(sensor, frozenset(names), cadence) for cadence, names in sorted(by_cadence.items())]
+    return duties
+
+
+def _has(sensor: Sensor, method: str) -> bool:
+    return getattr(type(sensor), method) is not getattr(Sensor, method)

@@ -74,6 +74,11 @@ class Readout:
         self._exact = exact
         self._waiting: deque[_Waiting] = deque()
 
+    @property
+    def is_waiting(self) -> bool:
+        """Whether a reading is under way."""
+        return bool(self._waiting)
+
     def submit(self, at: Moment, values: Mapping[str, float | Tensor]) -> list[Reading]:
         """Hand in the values of a step. What is no scalar is left out and noted."""
         numbers: Numbers = {}

@@ -6,6 +6,8 @@
     optimize  the optimizers move the parameters, unless the update is dropped
     after     overlays off; acknowledge what this step showed; emit its sample; save a checkpoint if due;
               read control and act; install the hooks of the next step; heartbeat if due
+
+All of it is timed, but for saving, acting and waiting in lockstep: see `Overhead`.
 """
 
 from collections.abc import Iterable, Mapping
@@ -13,6 +15,7 @@ from collections.abc import Iterable, Mapping
 from torch import Tensor
 
 from trainguard import arguments
+from trainguard.budget import Budget
 from trainguard.checkpoints import Checkpointer
 from trainguard.emitter import Outcome
 from trainguard.inbox import Inbox
@@ -31,15 +34,21 @@ class Stepper:
     def __init__(
         self, settings: Settings, parts: Instruments, checkpointer: Checkpointer | None, inbox: Inbox, seat: Seat
     ) -> None:
-        self._clock, self._faults, self._progress = parts.clock, parts.faults, parts.progress
+        self._ticks, self._time = parts.clock.ticks, parts.clock.time
+        self._faults, self._progress = parts.faults, parts.progress
         self._meter, self._readout, self._emitter, self._inbox = parts.meter, parts.readout, parts.emitter, inbox
         self._levers, self._update, self._pausing = parts.levers, parts.update, parts.pausing
+        self._overhead = parts.overhead
+        self._budget = None if settings.budget is None else Budget(settings.budget, parts.meter, parts.overhead)
+        self._waits = settings.lockstep is not None
+        self._polls_always = self._budget is None or self._waits or seat.judge is not None or not parts.meter.duties
         self._checkpointer, self._seat = checkpointer, seat
         self._heartbeat_seconds = settings.heartbeat_seconds
-        self._last_heartbeat = self._clock.ticks()
+        self._last_heartbeat = self._ticks()
         self._last_step: float | None = None
         self._view: StepView | None = None
-        self._begun = False
+        self._own_seconds = 0.0
+        self._begun = self._published = False
         self.closed = False
         self.last: dict[str, float] = {}
         self._meter.arm(1)
@@ -61,13 +70,16 @@ class Stepper:
         """Between the backward pass and the optimizers' step."""
         if self.closed:
             return
-        self._view = view
-        self._progress.epoch = self._whole_epoch(epoch)
         self.begin()
+        began = self._ticks()
+        self._view = view
+        self._progress.epoch = None if epoch is None else self._whole_epoch(epoch)
         self._levers.put_on(self._progress)
         self._update.prepare(view)
+        self._own_seconds = 0.0
         with self._faults.around("step"):
-            self._meter.begin(view)
+            self._own_seconds = self._meter.begin(view)
+        self._own_seconds += self._ticks() - began
 
     def optimize(self) -> None:
         """The optimizers' own step; their exceptions come out."""
@@ -80,6 +92,7 @@ class Stepper:
 
     def after(self) -> None:
         """Right after the optimizers' step: report it, and act on what was asked."""
+        now = self._ticks()
         with self._faults.around("gate"):
             self._update.settle()
         self._levers.take_off()
@@ -89,25 +102,28 @@ class Stepper:
         if view is None:
             self._faults.note("step", "after_step() without before_step(): this step is not counted")
             return
-        now = self._clock.ticks()
         view.seconds = None if self._last_step is None else now - self._last_step
         self._last_step = now
         self._progress.step += 1
+        is_told = self._published  # a monitor has had a step's time to think about what it was told
         with self._faults.around("step"):
             self._report(view)
+        self._own_seconds += self._ticks() - now
         with self._faults.around("step"):
-            self._meter.arm(self._progress.step + 1)
+            self._cross_boundary(is_told)
+        with self._faults.around("step"):
+            self._prepare(view.seconds)
         if now - self._last_heartbeat >= self._heartbeat_seconds:
             self.heartbeat()
 
     def wait(self) -> None:
         """Where the run was paused: look at control, and say that training is alive, until it is not any more."""
         if self._pausing.wait(self._look):
-            self._last_step = self._clock.ticks()
+            self._last_step = self._ticks()
 
     def _look(self) -> None:
         self._inbox.poll()
-        if self._clock.ticks() - self._last_heartbeat >= self._heartbeat_seconds:
+        if self._ticks() - self._last_heartbeat >= self._heartbeat_seconds:
             self.heartbeat()
 
     def observe(self, values: Mapping[str, float | Tensor]) -> None:
@@ -119,10 +135,10 @@ class Stepper:
             for name in taken:
                 self._faults.note("observe", f"{name!r} is measured by trainguard itself; use another name")
             free = {name: value for name, value in values.items() if name not in taken}
-            self._publish(self._readout.submit(self._progress.at(self._clock.time()), free))
+            self._publish(self._readout.submit(self._progress.at(self._time()), free))
 
     def heartbeat(self) -> None:
-        self._last_heartbeat = self._clock.ticks()
+        self._last_heartbeat = self._ticks()
         with self._faults.around("heartbeat"):
             self._emitter.heartbeat()
 
@@ -144,10 +160,32 @@ class Stepper:
 
     def _report(self, view: StepView) -> None:
         self._inbox.settle_seen()
-        self._publish(self._meter.finish(view, self._progress.at(self._clock.time())))
+        values = self._meter.finish(view)
+        self._published = bool(values)
+        if values is not None or self._readout.is_waiting:
+            began = self._ticks()
+            self._publish(self._readout.submit(self._progress.at(self._time()), values or {}))
+            self._overhead.publishing.add(self._ticks() - began)
+
+    def _cross_boundary(self, is_told: bool) -> None:
+        """Save what is due, and do what was asked. Under a budget, control is read when there may be some."""
         if self._checkpointer is not None:
             self._checkpointer.save_if_due()
-        self._inbox.poll()
+        if is_told or self._polls_always:
+            began = self._ticks()
+            if not self._inbox.poll() and not self._waits:
+                seconds = self._ticks() - began
+                self._overhead.polling.add(seconds)
+                self._own_seconds += seconds
+
+    def _prepare(self, seconds: float | None) -> None:
+        """For the next step; ``seconds`` is what the last one took."""
+        began = self._ticks()
+        if self._budget is not None:
+            self._budget.look()
+        self._meter.arm(self._progress.step + 1)
+        if seconds is not None:
+            self._overhead.add(self._own_seconds + self._ticks() - began, seconds)
 
     def _publish(self, readings: Iterable[Reading]) -> None:
         for reading in readings:

@@ -12,6 +12,7 @@ from trainguard.clipping import clip_grads_
 from trainguard.dropping import Dropping
 from trainguard.faults import Faults
 from trainguard.gate import Gate
+from trainguard.parameters import parameters_of
 from trainguard.settings import Settings
 from trainguard.signals.base import StepView
 from trainguard.signals.norms import GradNorms, grad_norms, grads_of
@@ -31,7 +32,7 @@ class Update:
     def clip_(self, max_norm: float) -> Tensor:
         """Clip all gradients of the model; returns their norm before. Raises what torch raises."""
         self._unscale()
-        self._norms = clip_grads_(self._model.parameters(), max_norm)
+        self._norms = clip_grads_(parameters_of(self._model), max_norm)
         return self._norms.total
 
     def prepare(self, view: StepView) -> None:
@@ -76,7 +77,7 @@ class Update:
 
     def _judge(self, view: StepView) -> None:
         if view.norms is None:
-            grads = grads_of(self._model.parameters())
+            grads = grads_of(parameters_of(self._model))
             if not grads:
                 return
             view.norms = grad_norms(grads)

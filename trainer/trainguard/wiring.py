@@ -15,6 +15,7 @@ from trainguard.inbox import ControlSource, Inbox
 from trainguard.levers import Levers
 from trainguard.lockstep import Lockstep
 from trainguard.meter import Meter
+from trainguard.overhead import Overhead
 from trainguard.pausing import Pausing
 from trainguard.progress import Progress
 from trainguard.ranks import num_ranks, rank
@@ -36,14 +37,15 @@ class Instruments:
         self.emitter = Emitter(self.progress, self.clock, self.faults)
         self.levers, self.pausing = Levers(settings, self.faults), Pausing(self.clock, self.faults)
         self.update = Update(settings, self.levers.gate, self.levers.skipping, self.faults)
-        sensors = signals.offered(settings, self.levers, self.faults)
+        self.overhead = Overhead()
+        sensors = signals.offered(settings, self.levers, self.overhead, self.faults)
         self.data = DataStream(settings.loader)
         cadences = arguments.check_cadences(
             settings.every, tuple(name for sensor in sensors for name in sensor.signals)
         )
         self.judge = self._embedded(settings.rules) if settings.monitor == "embedded" else None
         self.readout = Readout(self.faults, exact=settings.exact)
-        self.meter = Meter(sensors, cadences, self.readout, self.faults)
+        self.meter = Meter(sensors, cadences, clock=self.clock, faults=self.faults)
 
     def checkpointer(
         self, settings: Settings, directory: RunDirectory, guard_state: Callable[[], dict[str, Any]]

@@ -4,6 +4,7 @@ import logging
 
 from trainguard.faults import Faults
 from trainguard.levers import Levers
+from trainguard.overhead import Overhead
 from trainguard.settings import Settings
 from trainguard.signals.activations import Activations
 from trainguard.signals.base import Sensor
@@ -15,6 +16,7 @@ from trainguard.signals.hooks import outside_compiled
 from trainguard.signals.knobs import KnobSensor
 from trainguard.signals.moments import RmsRatio
 from trainguard.signals.optimizer import LearningRateSensor, WeightDecaySensor
+from trainguard.signals.overhead import OverheadSensor
 from trainguard.signals.predictions import BiasConflict, Loss, Predictions
 from trainguard.signals.resources import Memory, Time
 from trainguard.signals.skipped import SkippingSensor
@@ -26,6 +28,7 @@ logger = logging.getLogger("trainguard")
 def offered(
     settings: Settings,
     levers: Levers,
+    overhead: Overhead,
     faults: Faults,
 ) -> list[Sensor]:
     """A sensor for every signal that can be measured on this model, in the order in which samples carry them."""
@@ -41,7 +44,15 @@ def offered(
         sensors.append(WeightDecaySensor(levers.weight_decay))
     sensors += [KnobSensor(levers.knobs, name) for name in levers.knobs]
     sensors += [Predictions(), BiasConflict(), *_hooked(settings, faults)]
-    return [*sensors, RmsRatio(model), UpdateRatio(model), Weights(model), Time(), Memory(model)]
+    return [
+        *sensors,
+        RmsRatio(model),
+        UpdateRatio(model),
+        Weights(model),
+        Time(),
+        Memory(model),
+        OverheadSensor(overhead),
+    ]
 
 
 def _hooked(settings: Settings, faults: Faults) -> list[Sensor]:

@@ -61,6 +61,9 @@ class Activations(Sensor):
         if "dead_units" in due:
             self._hooks.on_call(self._model, self._num_uses.clear)
 
+    def take_hook_seconds(self) -> float:
+        return self._hooks.take_seconds()
+
     def before_step(self, view: StepView, due: AbstractSet[str]) -> Mapping[str, Value]:
         values: dict[str, Value] = {}
         if self._num_all:

@@ -53,6 +53,10 @@ class Sensor:
     def arm(self, due: AbstractSet[str]) -> None:
         """At the end of the step before: install the hooks that the forward pass needs."""
 
+    def take_hook_seconds(self) -> float:
+        """How long those hooks took since the last call."""
+        return 0.0
+
     def before_step(self, view: StepView, due: AbstractSet[str]) -> Mapping[str, Value]:
         """Before the optimizer's step: the gradients, and the parameters as they were."""
         return {}

@@ -55,6 +55,9 @@ class Features(Sensor):
         watch = self._hooks.on_output if self._is_source else self._hooks.on_input
         watch(self._module, self._keep)
 
+    def take_hook_seconds(self) -> float:
+        return self._hooks.take_seconds()
+
     def before_step(self, view: StepView, due: AbstractSet[str]) -> Mapping[str, Value]:
         if self._features is None or not self._features.numel():
             return {}

@@ -7,6 +7,7 @@ from heapq import nlargest
 
 from torch import Tensor, nn
 
+from trainguard.parameters import parameters_of
 from trainguard.signals.base import Sensor, StepView, Value, every
 from trainguard.signals.counting import count_nonfinite
 from trainguard.signals.norms import grad_norms, grads_of
@@ -33,7 +34,7 @@ class Gradients(Sensor):
     def before_step(self, view: StepView, due: AbstractSet[str]) -> Mapping[str, Value]:
         grads: list[Tensor] | None = None
         if view.norms is None:
-            grads = grads_of(self._model.parameters())
+            grads = grads_of(parameters_of(self._model))
             if not grads:
                 return {}
             view.norms = grad_norms(grads)
@@ -45,7 +46,7 @@ class Gradients(Sensor):
     def _num_nonfinite(self, norm: Tensor, grads: list[Tensor] | None) -> Value:
         if norm.is_cpu and math.isfinite(norm):
             return 0.0
-        return count_nonfinite(grads_of(self._model.parameters()) if grads is None else grads)
+        return count_nonfinite(grads_of(parameters_of(self._model)) if grads is None else grads)
 
 
 def layer_names(model: nn.Module) -> list[str]:

@@ -15,6 +15,7 @@ import torch
 from torch import Tensor, nn
 from torch.utils.hooks import RemovableHandle
 
+from trainguard.clock import Clock
 from trainguard.faults import Faults
 
 Look = Callable[[nn.Module, Tensor], None]
@@ -25,6 +26,8 @@ class Hooks:
 
     def __init__(self, what: str, faults: Faults) -> None:
         self._what, self._faults = what, faults
+        self._ticks = Clock().ticks
+        self._seconds = 0.0
         self._handles: list[RemovableHandle] = []
 
     def on_output(self, module: nn.Module, look: Look) -> None:
@@ -46,11 +49,18 @@ class Hooks:
             handle.remove()
         self._handles.clear()
 
+    def take_seconds(self) -> float:
+        """How long the hooks took since the last call."""
+        seconds, self._seconds = self._seconds, 0.0
+        return seconds
+
     def _show(self, look: Look, module: nn.Module, value: Any = None) -> None:
         if torch.compiler.is_compiling() or not module.training or not isinstance(value, Tensor):
             return
+        began = self._ticks()
         with self._faults.around(self._what), torch.no_grad():
             look(module, value.detach())
+        self._seconds += self._ticks() - began
 
 
 def outside_compiled(model: nn.Module, modules: Iterable[nn.Module]) -> list[nn.Module]:
