@@ -9,10 +9,11 @@ from torch import nn
 
 from tests.trainer import formulas
 from tests.trainer.sensing import measure
+from trainguard.clipping import clip_grads_
 from trainguard.signals.base import StepView
-from trainguard.signals.gradients import Gradients, largest, layer_names
+from trainguard.signals.gradients import Gradients, largest, layer_norms
 from trainguard.signals.moments import RmsRatio
-from trainguard.signals.norms import grad_norms, grads_of
+from trainguard.signals.norms import GradNorms, grad_norms, grads_of
 
 DTYPES = [torch.float32, torch.float64, torch.bfloat16, torch.float16]
 NAN, INF = float("nan"), float("inf")
@@ -67,32 +68,35 @@ def test_nonfinite_counts_elements() -> None:
     assert measure(Gradients(nn.Linear(2, 2))) == {}
 
 
-def test_norms_of_clipping_are_reused_and_left_for_others() -> None:
-    """What the loop clipped through the guard is not measured again; what is measured stays in the view."""
-    model = with_gradients((3, 3))
+def test_norms_of_clipping_are_reused() -> None:
+    """What the loop clipped through the guard is not measured again: it is something else by now."""
     view = StepView(norms=grad_norms([torch.full((2,), 3.0)]))
-    assert measure(Gradients(model), view)["grad_norm"] == pytest.approx(math.sqrt(18))
-    view = StepView()
-    measure(Gradients(model), view)
-    assert view.norms is not None
-    assert float(view.norms.total) == pytest.approx(norm_of(model))
+    assert measure(Gradients(with_gradients((3, 3))), view)["grad_norm"] == pytest.approx(math.sqrt(18))
+
+
+def test_layers() -> None:
+    """Those that have a gradient, by name; before clipping, where that left the norms; else as they are."""
+    model = nn.Sequential(nn.Linear(2, 3), nn.Linear(3, 1))
+    assert layer_norms(model, StepView()) is None
+    model(torch.ones(1, 2)).sum().backward()
+    model[0].bias.grad = None
+    view = StepView(norms=clip_grads_(list(model.parameters()), 1e-3))
+    names, clipped = layer_norms(model, StepView())  # type: ignore[misc]
+    assert names == ["0.weight", "1.weight", "1.bias"]
+    assert clipped.tolist() == pytest.approx([float(model.get_parameter(name).grad.norm()) for name in names])
+    before = layer_norms(model, view)
+    assert before is not None
+    assert before[0] == names
+    assert float(before[1].norm()) == pytest.approx(float(view.norms.total))  # type: ignore[union-attr]
+    assert layer_norms(torch.compile(model, backend="eager"), view)[0] == names  # type: ignore[index]
+    assert layer_norms(model, StepView(norms=GradNorms(torch.ones(()), None))) is None
 
 
 def test_largest_layers() -> None:
-    """By name, of the parameters that have a gradient; what is not finite comes first."""
-    model = nn.Sequential(nn.Linear(2, 3), nn.Linear(3, 1))
-    model(torch.ones(1, 2)).sum().backward()
-    model[0].bias.grad = None
-    names = layer_names(model)
-    assert names == ["0.weight", "1.weight", "1.bias"]
-    each = grad_norms(grads_of(model.parameters())).each
-    assert each is not None
-    norms = {name: float(np.linalg.norm(model.get_parameter(name).grad.numpy())) for name in names}
-    assert largest(names, each.tolist(), 2) == pytest.approx(
-        {name: norms[name] for name in sorted(names, key=norms.__getitem__)[:0:-1]}
-    )
-    assert list(largest("abcd", [1.0, NAN, 2.0, INF], 3)) == ["b", "d", "c"]
-    assert layer_names(torch.compile(model, backend="eager")) == names
+    """Largest first; what is not finite comes before all others."""
+    assert list(largest("abcd", [1.0, 4.0, 2.0, 3.0], 3).items()) == [("b", 4.0), ("d", 3.0), ("c", 2.0)]
+    assert list(largest("abcd", [1.0, NAN, 2.0, INF])) == ["b", "d", "c", "a"]
+    assert len(largest("abcdefghijkl", range(12))) == 8
 
 
 @pytest.mark.parametrize("steps", [list(range(1, 30)), [10, 20, 30, 70], [100, 200, 300]], ids=str)

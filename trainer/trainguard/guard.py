@@ -49,8 +49,8 @@ class Guard:
             default, ``runs/...`` where that is not set.
         checkpoint_every: steps between two checkpoints; None keeps none, and offers no restore.
         keep: how many checkpoints to keep; the newest good one stays in any case.
-        every: steps between two measurements of a signal, by name; None for never. Cheap signals are measured
-            in each step, ``activation_sparsity`` in each 100th.
+        every: steps between two measurements of a signal, by name; None for never. By default each
+            signal is measured as often as it is cheap, from each step to each 100th.
         keep_in_memory: how many checkpoints to keep in CPU memory as well, as far as it reaches.
         state: more that belongs into a checkpoint, by name: whatever has ``state_dict`` and ``load_state_dict``.
         loader: a data loader with ``state_dict`` and ``load_state_dict``, for a restore that rewinds the data; see

@@ -55,6 +55,11 @@ def add(total: Count, count: Count) -> Count:
     return total + count
 
 
+def on_host(value: Tensor) -> float | Tensor:
+    """A number on the CPU, where reading it costs nothing; a scalar of an accelerator as it is."""
+    return float(value) if value.is_cpu else value
+
+
 def as_numpy(tensor: Tensor) -> NDArray[np.floating] | None:
     """The tensor's own memory for numpy; None where it has none that numpy reads fast."""
     plain = type(tensor) in (Tensor, Parameter) and tensor.layout is torch.strided

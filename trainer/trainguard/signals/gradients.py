@@ -9,8 +9,8 @@ from torch import Tensor, nn
 
 from trainguard.parameters import parameters_of
 from trainguard.signals.base import Sensor, StepView, Value, every
-from trainguard.signals.counting import count_nonfinite
-from trainguard.signals.norms import grad_norms, grads_of
+from trainguard.signals.counting import count_nonfinite, on_host
+from trainguard.signals.norms import grads_of, norms, total_norm
 
 
 class Gradients(Sensor):
@@ -20,8 +20,6 @@ class Gradients(Sensor):
     magnitude", which must be read before clipping to mean anything.
     ``nonfinite``: how many elements are NaN or infinite. On the CPU a finite norm answers that; on an accelerator,
     where the norm is not known yet, every element is looked at, and so the default is each 100th step there.
-
-    Leaves the norms of the step in the view, for whoever needs them next.
     """
 
     name = "gradients"
@@ -32,36 +30,36 @@ class Gradients(Sensor):
         self.signals = every(grad_norm=1, nonfinite=1 if on_cpu else 100)
 
     def before_step(self, view: StepView, due: AbstractSet[str]) -> Mapping[str, Value]:
-        grads: list[Tensor] | None = None
-        if view.norms is None:
-            grads = grads_of(parameters_of(self._model))
-            if not grads:
-                return {}
-            view.norms = grad_norms(grads)
-        values: dict[str, Value] = {"grad_norm": view.norms.total}
+        grads = grads_of(parameters_of(self._model)) if view.norms is None else []
+        if view.norms is None and not grads:
+            return {}
+        norm = total_norm(grads) if view.norms is None else on_host(view.norms.total)
+        values: dict[str, Value] = {"grad_norm": norm}
         if "nonfinite" in due:
-            values["nonfinite"] = self._num_nonfinite(view.norms.total, grads)
+            if isinstance(norm, float) and math.isfinite(norm):
+                values["nonfinite"] = 0.0
+            else:
+                values["nonfinite"] = count_nonfinite(grads or grads_of(parameters_of(self._model)))
         return values
 
-    def _num_nonfinite(self, norm: Tensor, grads: list[Tensor] | None) -> Value:
-        if norm.is_cpu and math.isfinite(norm):
-            return 0.0
-        return count_nonfinite(grads_of(parameters_of(self._model)) if grads is None else grads)
 
+def layer_norms(model: nn.Module, view: StepView) -> tuple[list[str], Tensor] | None:
+    """The names of the parameters that have a gradient, and the L2 norms of these, before clipping.
 
-def layer_names(model: nn.Module) -> list[str]:
-    """The parameters that have a gradient, by name: what `GradNorms.each` are the norms of.
-
-    Names are those of the model as it was written: what ``torch.compile`` puts into them is taken out.
+    None where no parameter has one, or clipping left no trace of the norms. Names are those of the model as it was
+    written: what ``torch.compile`` puts into them is taken out.
     """
-    named = model.named_parameters()
-    return [name.replace("_orig_mod.", "") for name, parameter in named if parameter.grad is not None]
+    named = [(name, p.grad) for name, p in model.named_parameters() if p.grad is not None]
+    if not named:
+        return None
+    each = norms([grad for _, grad in named]) if view.norms is None else view.norms.each
+    return None if each is None else ([name.replace("_orig_mod.", "") for name, _ in named], each)
 
 
-def largest(names: Sequence[str], norms: Sequence[float], num_layers: int = 8) -> dict[str, float]:
+def largest(names: Sequence[str], sizes: Sequence[float], num_layers: int = 8) -> dict[str, float]:
     """The layers with the largest norms, largest first; those that are not finite before all others."""
 
     def size(layer: tuple[str, float]) -> float:
         return layer[1] if math.isfinite(layer[1]) else math.inf
 
-    return dict(nlargest(num_layers, zip(names, norms, strict=True), key=size))
+    return dict(nlargest(num_layers, zip(names, sizes, strict=True), key=size))

@@ -24,7 +24,7 @@ class RmsRatio(Sensor):
     """``rms_ratio``: the largest, over parameter tensors, of sqrt(mean(g^2 / v)), v the running mean of g^2.
 
     Tensors with at least two axes are looked at (all, where there are none such): over the few elements of a bias
-    the mean is mostly noise. Of each, at most 4,096 elements in a regular sample.
+    the mean is mostly noise. Of each, at most 1,024 elements in a regular sample.
 
     v has the decay ``beta`` per step, Adam's default, and takes the step's own g^2 in before the ratio is taken, as
     in the paper; measured every n steps, its decay is beta^n, so that it looks back as far. Its start at zero is
@@ -39,7 +39,7 @@ class RmsRatio(Sensor):
     name = "rms_ratio"
     signals = every(rms_ratio=10)
     beta = 0.999
-    sample_limit = 1 << 12
+    sample_limit = 1 << 10
 
     def __init__(self, model: nn.Module) -> None:
         self._model = model

@@ -15,6 +15,7 @@ import torch
 from torch import Tensor
 
 from trainguard.signals.base import Sensor, StepView, Value, every
+from trainguard.signals.counting import on_host
 from trainguard.signals.sampling import stride_for
 
 
@@ -49,7 +50,7 @@ class Predictions(Sensor):
         logits = _some_rows(logits, self.sample_limit)
         values: dict[str, Value] = {}
         if "confidence" in due or "confidence_normalized" in due:
-            confidence = _scalar(torch.softmax(logits, dim=-1, dtype=_wide(logits)).amax(dim=-1).mean())
+            confidence = on_host(torch.softmax(logits, dim=-1, dtype=_wide(logits)).amax(dim=-1).mean())
             chance = 1.0 / logits.shape[-1]
             values["confidence"] = confidence
             values["confidence_normalized"] = (confidence - chance) / (1.0 - chance)
@@ -114,11 +115,6 @@ def _some_rows(logits: Tensor, limit: int) -> Tensor:
     stride = stride_for(logits.numel(), limit)
     longest = max(range(logits.dim() - 1), key=lambda axis: logits.shape[axis])
     return logits if stride == 1 else logits.movedim(longest, 0)[::stride]
-
-
-def _scalar(value: Tensor) -> float | Tensor:
-    """A number on the CPU, where reading it costs nothing."""
-    return float(value) if value.is_cpu else value
 
 
 def _wide(logits: Tensor) -> torch.dtype | None:

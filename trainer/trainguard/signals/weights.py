@@ -12,6 +12,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from trainguard.parameters import parameters_of
 from trainguard.signals.base import Sensor, StepView, Value, every
 from trainguard.signals.counting import Count, add, as_numpy, count_below
 from trainguard.signals.norms import norms
@@ -105,7 +106,7 @@ class UpdateRatio(Sensor):
 
 def trained(model: nn.Module) -> list[Tensor]:
     """The parameters that train, each once."""
-    return [parameter for parameter in model.parameters() if parameter.requires_grad]
+    return [parameter for parameter in parameters_of(model) if parameter.requires_grad]
 
 
 def kappa_compressibility(weights: Tensor, kappa: float = KAPPA) -> Value:
