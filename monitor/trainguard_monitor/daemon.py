@@ -203,7 +203,7 @@ class Daemon:
         if now >= self._scan_at:
             self._scan()
         due = sorted((post for post in self._posts.values() if post.cadence.due <= now), key=lambda p: p.cadence.due)
-        behind = [post for post in due if post.driver.is_driven and post.driver.is_catching_up]
+        behind = [post for post in due if not post.driver.is_driven or post.driver.is_catching_up]
         for post in due:
             if post not in behind[1:]:
                 self._attend(post, post.driver.poll)

@@ -58,7 +58,8 @@ class Driver:
         self._begin(None)
 
     def _begin(self, hold: Hold | None, *, anew: bool = False) -> None:
-        self._engine = Engine(self.book)
+        # Before it is opened a run has no rules: to compile them takes a while, and another monitor may have it.
+        self._engine = Engine(self.book if hold else RuleBook(rules=()))
         chain = hold.chain if hold else None
         self._catchup: CatchUp | None = CatchUp(self._engine, self.book.sha256, chain, anew=anew)
         self._tally = Tally(self.book)

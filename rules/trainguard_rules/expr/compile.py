@@ -6,6 +6,8 @@ sample concerns into one function (`plans`).
 """
 
 from collections.abc import Callable, Collection, Iterable, Sequence
+from functools import lru_cache
+from types import CodeType
 from typing import Any
 
 from trainguard_rules.durations import Moment
@@ -195,8 +197,14 @@ def make_function(
         head = [f"{signal_variable(name)} = v[{name!r}]" for name in sorted(signals)]
     text = f"def program(v, {CLOCK}{parameters}):\n " + "\n ".join([*head, *body]) + "\n"
     namespace = {"_nan": float("nan"), **HELPERS, **names}
-    exec(compile(text, "<rules>", "exec"), namespace)
+    exec(_compiled(text), namespace)
     return namespace["program"]
+
+
+@lru_cache(maxsize=4096)
+def _compiled(text: str) -> CodeType:
+    """The same rules make the same text for each run; compiling it is the dear part of taking a run up."""
+    return compile(text, "<rules>", "exec")
 
 
 def compile_program(node: Node, prefix: str = "") -> Program:
