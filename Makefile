@@ -28,6 +28,7 @@ bench: $(VENV)/.dev
 	$(BIN)/python -m benchmarks.windows
 	$(BIN)/python -m benchmarks.replay
 	$(BIN)/python -m benchmarks.signals
+	$(BIN)/python -m benchmarks.scrape
 	$(BIN)/python -m benchmarks.checkpoints
 
 clean:

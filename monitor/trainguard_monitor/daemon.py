@@ -79,6 +79,7 @@ class Daemon:
         self._inbox: SimpleQueue[_Message] = SimpleQueue()  # its put() may be called from a signal handler
         self._discovery = Discovery(directory, lambda: self._inbox.put("changed"), polling=polling)
         self._posts: dict[Path, _Post] = {}
+        self._changing: list[_Post] = []
         self._scan_at = 0.0
         self._reloaded = True
         self._stopping = False
@@ -158,7 +159,7 @@ class Daemon:
     def _wait(self) -> None:
         now = self._clock.monotonic()
         due = min((post.cadence.due for post in self._posts.values()), default=self._scan_at)
-        if self._changing() is not None:
+        if self._next_change() is not None:
             due = now
         try:
             self._receive(self._inbox.get(timeout=max(0.0, min(due, self._scan_at) - now)))
@@ -190,12 +191,15 @@ class Daemon:
         self.book, self._loaded_at, self._reloaded = message.book, self._clock.wall(), True
         for post in self._posts.values():
             post.driver.replace_rules(message.book)
+        self._changing = list(self._posts.values())
         self.feed.publish("", [], [Word("rules")])
         message.reply.set_result(None)
 
-    def _changing(self) -> _Post | None:
-        """A run whose rules are being changed."""
-        return next((post for post in self._posts.values() if post.driver.is_changing_rules), None)
+    def _next_change(self) -> _Post | None:
+        """A run whose rules are being changed, and can be now."""
+        if self._changing:
+            self._changing = [post for post in self._changing if post.driver.is_changing_rules]
+        return next((post for post in self._changing if post.driver.may_change_rules), None)
 
     def _look(self) -> None:
         """Everything that is due: the regular scan, runs followed live, and one run being caught up."""
@@ -203,11 +207,13 @@ class Daemon:
         if now >= self._scan_at:
             self._scan()
         due = sorted((post for post in self._posts.values() if post.cadence.due <= now), key=lambda p: p.cadence.due)
-        behind = [post for post in due if not post.driver.is_driven or post.driver.is_catching_up]
+        turn_taken = False
         for post in due:
-            if post not in behind[1:]:
+            is_behind = not post.driver.is_driven or post.driver.is_catching_up
+            if not (is_behind and turn_taken):
                 self._attend(post, post.driver.poll)
-        changing = self._changing()
+            turn_taken = turn_taken or is_behind
+        changing = self._next_change()
         if changing is not None:
             self._change_rules(changing)
 
@@ -239,7 +245,11 @@ class Daemon:
         else:
             post.complaint = ""
             post.cadence.looked(
-                self._clock.monotonic(), progressed=progressed, busy=driver.is_busy, ended=driver.has_ended
+                self._clock.monotonic(),
+                progressed=progressed,
+                busy=driver.is_busy,
+                ended=driver.has_ended,
+                company=len(self._posts),
             )
 
     def _complain(self, post: _Post, level: int, error: Exception) -> None:

@@ -78,7 +78,12 @@ class Driver:
 
     @property
     def is_changing_rules(self) -> bool:
-        """Whether other rules are to take over: `change_rules` brings them closer. They need all of the journal."""
+        """Whether other rules are to take over: `change_rules` brings them closer."""
+        return self._coming is not None
+
+    @property
+    def may_change_rules(self) -> bool:
+        """Whether they can do so now: they read the journal, and need all of it."""
         return self._coming is not None and self._hold is not None and not self._hold.outbox.has_unwritten
 
     @property
@@ -161,7 +166,7 @@ class Driver:
     def change_rules(self) -> None:
         """Bring the rules that are to take over closer, and let them, once they are there. Raises `OSError`."""
         hold, book = self._hold, self._coming
-        if hold is None or book is None:
+        if hold is None or book is None or not self.may_change_rules:
             return
         if self._succession is None:
             self._succession = Succession(self.run, book)

@@ -48,24 +48,17 @@ class MonitorCollector(Collector):
         return ()  # or registering would collect
 
     def collect(self) -> Iterator[Metric]:
+        for part in self.parts():
+            yield part if isinstance(part, Metric) else part.row.family(part.runs)
+
+    def parts(self) -> "Iterator[Metric | Rows]":
+        """All there is, the rows of runs not yet made into samples."""
         runs = self._monitor.runs()
         yield from _of_the_monitor(self._monitor.rules(), runs)
+        yield Rows(_RUN_STATE, runs)
         ours = [run for run in runs if run.state != "held"]
-        yield _run_states(runs)
-        for row in _ROWS:
-            yield row.family(ours)
-        yield _histogram("action_latency_seconds", "From the sample decided on to the action applied.", ours, _SECONDS)
-        yield _histogram("action_latency_steps", "Steps from the decision to the action applied.", ours, _STEPS)
-
-
-def _run_states(runs: list[RunView]) -> Metric:
-    family = GaugeMetricFamily(
-        "trainguard_run_state", "1 for the state a run is in, 0 for the others.", labels=("run", "state")
-    )
-    for run in runs:
-        for state in RUN_STATES:
-            family.add_metric((run.run, state), run.state == state)
-    return family
+        for row in (*_ROWS, *_HISTOGRAMS):
+            yield Rows(row, ours)
 
 
 def _of_the_monitor(rules: RulesView, runs: list[RunView]) -> Iterator[Metric]:
@@ -96,7 +89,7 @@ def _of_the_monitor(rules: RulesView, runs: list[RunView]) -> Iterator[Metric]:
     yield info
 
 
-class _Row(NamedTuple):
+class Row(NamedTuple):
     """A metric that each run has: how to make it, and where in the view its samples are."""
 
     kind: Callable[..., CounterMetricFamily | GaugeMetricFamily]
@@ -113,22 +106,38 @@ class _Row(NamedTuple):
         return family
 
 
-def _histogram(name: str, text: str, runs: list[RunView], of: Callable[[RunView], Distribution]) -> Metric:
-    """With the last value of each bucket as an exemplar, which names its step."""
-    family = HistogramMetricFamily(f"trainguard_{name}", text, labels=("run",))
-    for run in runs:
-        found, below = of(run), 0
-        buckets: list[Any] = []
-        for bound, count, newest in zip(found.bounds, found.counts, found.newest, strict=True):
-            below += count
-            exemplar = Exemplar({"step": str(newest[1])}, newest[0]) if newest else None
-            buckets.append((_bound(bound), float(below), exemplar))
-        family.add_metric((run.run,), buckets, found.total)
-    return family
+class Histogram(NamedTuple):
+    """A distribution that each run has, with the last value of each bucket as an exemplar, which names its step."""
+
+    name: str
+    text: str
+    of: Callable[[RunView], Distribution]
+
+    def family(self, runs: list[RunView]) -> Metric:
+        family = HistogramMetricFamily(f"trainguard_{self.name}", self.text, labels=("run",))
+        for run in runs:
+            found = self.of(run)
+            buckets: list[Any] = []
+            for (bound, below), newest in zip(cumulated(found), found.newest, strict=True):
+                exemplar = Exemplar({"step": str(newest[1])}, newest[0]) if newest else None
+                buckets.append((bound, float(below), exemplar))
+            family.add_metric((run.run,), buckets, found.total)
+        return family
 
 
-def _bound(bound: float) -> str:
-    return "+Inf" if bound == inf else str(bound)
+class Rows(NamedTuple):
+    """A metric of many runs."""
+
+    row: Row | Histogram
+    runs: list[RunView]
+
+
+def cumulated(found: Distribution) -> Iterator[tuple[str, int]]:
+    """Upper bounds, as they are written, and how many are no greater."""
+    below = 0
+    for bound, count in zip(found.bounds, found.counts, strict=True):
+        below += count
+        yield "+Inf" if bound == inf else str(bound), below
 
 
 def _one(value: Callable[[RunView], float | None]) -> _Samples:
@@ -151,106 +160,123 @@ def _rule_states(run: RunView) -> Iterable[_Labelled]:
     return (((rule.name, state), rule.state == state) for rule in run.rules for state in get_args(AlertState))
 
 
-_SECONDS = attrgetter("latency_seconds")
-_STEPS = attrgetter("latency_steps")
+_HISTOGRAMS = (
+    Histogram(
+        "action_latency_seconds",
+        "From the sample decided on to the action applied.",
+        attrgetter("latency_seconds"),
+    ),
+    Histogram(
+        "action_latency_steps",
+        "Steps from the decision to the action applied.",
+        attrgetter("latency_steps"),
+    ),
+)
 _GAUGE, _COUNTER = GaugeMetricFamily, CounterMetricFamily
+_RUN_STATE = Row(
+    _GAUGE,
+    "run_state",
+    "1 for the state a run is in, 0 for the others.",
+    lambda run: (((state,), run.state == state) for state in RUN_STATES),
+    ("state",),
+)
 _ROWS = (
-    _Row(_GAUGE, "run_step", "Optimizer step of the last record.", _one(lambda run: run.step)),
-    _Row(
+    Row(_GAUGE, "run_step", "Optimizer step of the last record.", _one(lambda run: run.step)),
+    Row(
         _GAUGE,
         "run_generation",
         "How many times the run was rolled back or restarted.",
         _one(lambda run: run.generation),
     ),
-    _Row(
+    Row(
         _GAUGE,
         "run_last_sample_timestamp_seconds",
         "When the last sample was measured, in Unix seconds of the trainer's clock.",
         _one(lambda run: run.last_sample),
     ),
-    _Row(
+    Row(
         _GAUGE,
         "run_signal",
         "Last value of a signal, NaN and infinities included.",
         _by_key(lambda run: run.signals),
         ("signal",),
     ),
-    _Row(
+    Row(
         _COUNTER,
         "run_nonfinite_values_total",
         "Values of a signal that were NaN or infinite.",
         _by_key(lambda run: run.nonfinite),
         ("signal",),
     ),
-    _Row(_GAUGE, "rule_state", "1 for the state a rule is in, 0 for the others.", _rule_states, ("rule", "state")),
-    _Row(
+    Row(_GAUGE, "rule_state", "1 for the state a rule is in, 0 for the others.", _rule_states, ("rule", "state")),
+    Row(
         _COUNTER,
         "rule_evaluations_total",
         "Evaluations of a rule.",
         _by_rule(lambda rule: rule.evaluations),
         ("rule",),
     ),
-    _Row(
+    Row(
         _COUNTER,
         "rule_unknown_total",
         "Evaluations of a rule that came to no result, for want of data or because a value was not finite.",
         _by_rule(lambda rule: rule.unknown),
         ("rule",),
     ),
-    _Row(
+    Row(
         _COUNTER,
         "decisions_total",
         "Answers of policy to a firing rule, the decision not to act included.",
         lambda run: sorted(run.decisions.items()),
         ("rule", "verdict"),
     ),
-    _Row(
+    Row(
         _COUNTER,
         "actions_total",
         "Actions by what became of them.",
         lambda run: sorted(run.actions.items()),
         ("kind", "status"),
     ),
-    _Row(
+    Row(
         _COUNTER,
         "verifications_total",
         "Interventions whose rule verified them, by whether they helped.",
         lambda run: sorted(run.verifications.items()),
         ("rule", "helped"),
     ),
-    _Row(
+    Row(
         _COUNTER,
         "expectations_total",
         "Expectations that were reported, by whether they were met.",
         lambda run: sorted(run.expectations.items()),
         ("rule", "met"),
     ),
-    _Row(
+    Row(
         _COUNTER,
         "records_received_total",
         "Telemetry records read, by type.",
         _by_key(lambda run: run.received),
         ("type",),
     ),
-    _Row(
+    Row(
         _COUNTER,
         "records_corrupt_total",
         "Telemetry lines that were torn or no record.",
         _one(lambda run: run.corrupt),
     ),
-    _Row(
+    Row(
         _COUNTER,
         "records_late_total",
         "Samples of an older generation, which are not judged.",
         _one(lambda run: run.late),
     ),
-    _Row(
+    Row(
         _COUNTER,
         "trainer_records_lost_total",
         "Telemetry records the trainer could not write.",
         _one(lambda run: run.trainer_lost),
     ),
-    _Row(
+    Row(
         _COUNTER,
         "monitor_write_failures_total",
         "Attempts to write journal or control that failed.",

@@ -4,7 +4,10 @@ from collections.abc import Iterator
 from typing import Literal, NamedTuple
 
 from trainguard_wire import (
+    AlertNotice,
+    Approval,
     Decision,
+    Order,
     Outcome,
     Promoted,
     Reached,
@@ -44,6 +47,15 @@ def tell(run: RunDirectory) -> list[Entry]:
 
 def told(record: Journal) -> str | None:
     """A record of the journal in words; None where there is nothing to say of it."""
+    match record:
+        case Approval():
+            return f"{record.by} {'approves' if record.approved else 'denies'} {record.intervention}"
+        case Order():
+            return f"{record.by} orders {', then '.join(_planned(a.kind, a.params) for a in record.actions)}"
+        case AlertNotice():
+            name = record.labels.get("alertname", record.fingerprint)
+            said = record.annotations.get("summary", "")
+            return f"alert {name} {'fires' if record.status == 'firing' else 'is over'}" + (f": {said}" if said else "")
     entry = entry_of(record)
     return None if entry is None else entry.text
 
@@ -80,7 +92,7 @@ def _planned(kind: str, params: dict[str, Parameter]) -> str:
             return f"{kind} by {params['factor']}"
         case "rewarm_lr":
             return f"{kind} from {params['start_lr']} over {params['over']} {params['unit']}"
-        case "restore_checkpoint":
+        case "restore_checkpoint" if "before_step" in params:
             return f"{kind} from before step {params['before_step']}"
         case _:
             return kind

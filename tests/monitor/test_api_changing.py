@@ -18,6 +18,7 @@ from trainguard_monitor.http import changing
 from trainguard_monitor.http.app import build_app
 from trainguard_monitor.http.security import Door
 from trainguard_monitor.reloading import Reloader
+from trainguard_monitor.story import told
 from trainguard_monitor.table import Taken
 from trainguard_rules import load_rules
 from trainguard_wire import AlertNotice, Approval, Lease, Order
@@ -94,6 +95,7 @@ def test_an_order(post: Post, trainer: ScriptedTrainer) -> None:
     assert (intervention.id, intervention.actions[0].params) == ("manual.o-1", {"factor": 0.5, "min": 0.0})
     [order] = [record for record in journal_of(trainer.run) if isinstance(record, Order)]
     assert (order.by, order.reason, order.after_record) == ("ada", "too fast", 4)
+    assert told(order) == "ada orders scale_lr by 0.5"
 
 
 def test_an_order_sent_again(post: Post, trainer: ScriptedTrainer) -> None:
@@ -151,7 +153,8 @@ def test_an_answer(post: Post, daemon: Daemon, trainer: ScriptedTrainer) -> None
         trainer.samples(20, loss=1.0)
         until(lambda: not daemon.run_detail("a").in_flight)
     assert len(interventions_of(trainer.run)) == 1
-    assert [r.by for r in journal_of(trainer.run) if isinstance(r, Approval)] == ["ada", "ada"]
+    words = [told(record) for record in journal_of(trainer.run) if isinstance(record, Approval)]
+    assert words == ["ada approves Asks.0.4", "ada denies Asks.0.25"]
 
 
 def test_a_run_that_is_not_ours_to_change(
@@ -227,7 +230,11 @@ def test_an_alert_of_alertmanagers(post: Post, trainer: ScriptedTrainer) -> None
     over = post("/api/v1/alertmanager", _resolved(WEBHOOK)).json()["data"][0]["runs"]
     assert over == [{"run": "a", "outcome": "taken", "decisions": []}]
     assert len(interventions_of(trainer.run)) == 1
-    assert [r.status for r in journal_of(trainer.run) if isinstance(r, AlertNotice)] == ["firing", "resolved"]
+    notices = [told(record) for record in journal_of(trainer.run) if isinstance(record, AlertNotice)]
+    assert notices == [
+        "alert GpuOverheating fires: 91 degrees on node7",
+        "alert GpuOverheating is over: 91 degrees on node7",
+    ]
 
 
 def test_what_policy_refuses_is_told(post: Post, trainer: ScriptedTrainer) -> None:

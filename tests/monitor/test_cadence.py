@@ -1,9 +1,9 @@
 """Adaptive polling, with time stepped by hand."""
 
-from trainguard_monitor.cadence import IDLE, RESTING, SILENT_AFTER, SOON, Cadence
+from trainguard_monitor.cadence import IDLE, MOST_IDLE_LOOKS, RESTING, SILENT_AFTER, SOON, Cadence
 
 
-def _looks(cadence: Cadence, count: int, **what: bool) -> float:
+def _looks(cadence: Cadence, count: int, **what: int) -> float:
     """Look ``count`` times when due, and return the last interval."""
     interval = 0.0
     for _ in range(count):
@@ -35,3 +35,11 @@ def test_rests_when_the_run_is_over() -> None:
     cadence = Cadence(0.0)
     assert _looks(cadence, 20, ended=True, busy=True) == RESTING
     assert _looks(cadence, 1, progressed=True) == SOON
+
+
+def test_many_idle_runs_cost_no_more_than_a_few() -> None:
+    """Each is looked at less often; one that brings data is as quick as ever."""
+    cadence = Cadence(0.0)
+    assert _looks(cadence, 20, company=10) == IDLE
+    assert _looks(cadence, 20, company=2000) == round(2000 / MOST_IDLE_LOOKS, 6)
+    assert _looks(cadence, 1, company=2000, progressed=True) == SOON

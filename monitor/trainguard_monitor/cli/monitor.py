@@ -1,6 +1,7 @@
 """``trainguard monitor``: the daemon, in the foreground."""
 
 import os
+import resource
 import signal
 import threading
 from collections.abc import Callable, Sequence
@@ -64,6 +65,7 @@ def monitor(
     from trainguard_wire import LeaseHeld
 
     configure(log_format, log_level)
+    _allow_many_files()
     daemon = Daemon(runs_dir, _load(rules), polling=polling)
     try:
         bound = bind(listen)
@@ -115,6 +117,14 @@ def _door(token_file: Path | None, bound: "socket") -> "tuple[Door, str | None]"
         address = address_of(bound)
         raise Fault(f"{address} can be reached from other machines: give --token-file, or listen on 127.0.0.1")
     return Door(token), None
+
+
+def _allow_many_files() -> None:
+    """A run takes four open files, and the limit that processes start with is often for a few hundred runs only."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if soft != hard:
+        with suppress(ValueError, OSError):  # some systems have a hard limit that can't be had
+            resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
 
 
 def _announce(runs_dir: Path, address: str, ready_file: Path | None) -> None:

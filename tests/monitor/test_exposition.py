@@ -1,0 +1,87 @@
+"""The quick way to plain text and the library's: the same bytes."""
+
+from typing import Any
+
+from hypothesis import given
+from hypothesis import strategies as st
+from prometheus_client import generate_latest
+
+from trainguard_monitor.exposition import plain_text
+from trainguard_monitor.latency import SECONDS, STEPS, Distribution
+from trainguard_monitor.metrics import MonitorCollector, build_registry
+from trainguard_monitor.table import RUN_STATES, RulesView, RunView
+from trainguard_rules import RuleBook, RuleStatus
+
+NAMES = st.text(st.characters(codec="utf-8", exclude_categories=("Cs",)), max_size=8) | st.sampled_from(
+    ['a"b', "a\\b", "a\nb", "\\n", "run"]
+)
+NUMBERS = st.floats() | st.sampled_from([0.0, -0.0, 1.0, 1e7, 123456789.5, 1e300]) | st.integers(-(10**12), 10**12)
+COUNTS = st.integers(0, 10**9)
+
+
+def distributions(bounds: tuple[float, ...]) -> st.SearchStrategy[Distribution]:
+    def build(values: list[float]) -> Distribution:
+        found = Distribution(bounds)
+        for step, value in enumerate(values):
+            found.add(value, step)
+        return found
+
+    return st.builds(build, st.lists(st.floats(0, 100), max_size=5))
+
+
+STATUSES = st.builds(
+    RuleStatus, NAMES, NAMES, st.sampled_from(["inactive", "pending", "firing"]), NUMBERS, COUNTS, COUNTS, COUNTS
+)
+PAIRS = st.dictionaries(st.tuples(NAMES, NAMES), COUNTS, max_size=3)
+VIEWS = st.builds(
+    RunView,
+    run=NAMES,
+    state=st.sampled_from(RUN_STATES),
+    rules_sha256=NAMES,
+    step=COUNTS,
+    last_sample=st.none() | NUMBERS,
+    signals=st.dictionaries(NAMES, NUMBERS, max_size=3),
+    nonfinite=st.dictionaries(NAMES, COUNTS, max_size=3),
+    rules=st.lists(STATUSES, max_size=3).map(tuple),
+    decisions=PAIRS,
+    actions=PAIRS,
+    verifications=PAIRS,
+    expectations=PAIRS,
+    received=st.dictionaries(NAMES, COUNTS, max_size=3),
+    latency_seconds=distributions(SECONDS),
+    latency_steps=distributions(STEPS),
+)
+
+
+class Still:
+    """A monitor that stands still."""
+
+    def __init__(self, runs: list[RunView]) -> None:
+        self._runs = runs
+
+    def rules(self) -> RulesView:
+        return RulesView(book=RuleBook(rules=()), loaded_at=12.5)
+
+    def runs(self) -> list[RunView]:
+        return self._runs
+
+
+def lines(text: bytes) -> list[str]:
+    """Without what the process costs, which is something else each time one looks."""
+    return [
+        line for line in text.decode().split("\n") if "trainguard_process" not in line and "cpu_seconds" not in line
+    ]
+
+
+@given(st.lists(VIEWS, max_size=4))
+def test_the_same_bytes(runs: list[RunView]) -> None:
+    """Whatever the runs are called and whatever they measure."""
+    monitor: Any = Still(runs)
+    assert lines(plain_text(MonitorCollector(monitor))) == lines(generate_latest(build_registry(monitor)))
+
+
+def test_there_is_something_to_compare() -> None:
+    """A run has many lines."""
+    monitor: Any = Still([RunView(run="a", state="driven", rules_sha256="0")])
+    text = lines(plain_text(MonitorCollector(monitor)))
+    assert sum('run="a"' in line for line in text) > 25
