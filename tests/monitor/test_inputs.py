@@ -9,6 +9,7 @@ import pytest
 from tests.monitor.helpers import ScriptedTrainer, control_of, derived_in, interventions_of, journal_of, openings_of
 from tests.monitor.killing import Fuse, Killed, Story, dies, records_of
 from trainguard_monitor.driver import Driver
+from trainguard_monitor.replay import replay
 from trainguard_rules import RuleBook, load_text
 from trainguard_wire import (
     Action,
@@ -192,6 +193,21 @@ def test_an_ended_run_takes_nothing_in(driver: Driver, trainer: ScriptedTrainer)
     trainer.goodbye()
     driver.drain(0.0)
     assert driver.take_in(order()).how == driver.take_in(alert()).how == "ended"
+
+
+def test_a_replay_takes_them_in_too(driver: Driver, trainer: ScriptedTrainer) -> None:
+    """Each at its place: the same rules decide what was decided then."""
+    trainer.sample(loss=0.95, grad_norm=1.0)
+    driver.drain(0.0)
+    [request] = driver.detail().requests
+    driver.take_in(Approval(intervention=request.id, approved=False, by="ada"))
+    driver.take_in(order())
+    trainer.samples(5, loss=0.5, grad_norm=1.0)
+    driver.drain(0.0)
+    driver.take_in(alert())
+    result = replay(trainer.run, BOOK, "act")
+    assert {decision.rule for decision in result.then.decisions} == {"manual", "Hot", "LossHigh"}
+    assert result.now.decisions == result.then.decisions
 
 
 class Outside:

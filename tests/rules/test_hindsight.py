@@ -61,6 +61,10 @@ groups:
         mode: observe
         actions: [{save_checkpoint: {}}]
         cooldown: 4 steps
+      - guard: Sets
+        expr: grad < 0.5
+        actions: [{set_lr: {lr: "median(grad, 5) / 100"}}]
+        cooldown: 15 steps
       - guard: Hot
         alert: {alertname: Hot}
         actions: [{scale_lr: {factor: 0.9}}]
@@ -186,6 +190,7 @@ def test_the_story_has_everything_in_it() -> None:
         ("Asks", "act"),
         ("Asks", "escalate"),
         ("Watches", "observe"),
+        ("Sets", "act"),
         ("Hot", "act"),
         ("Hot", "hold_cooldown"),
         ("Hot", "hold_in_flight"),
