@@ -17,7 +17,7 @@ from trainguard import Guard
 from trainguard.faults import Faults
 from trainguard.progress import Moment
 from trainguard.readout import Copy, Reading, Readout
-from trainguard_wire import Sample
+from trainguard_wire import CheckpointSaved, Sample
 
 
 class Slow(Copy):
@@ -175,3 +175,20 @@ def test_an_exact_run_reads_each_step_exactly_one_step_late() -> None:
             copies[-1].here = True
     assert came == [[], [1], [2], [3], [4]]
     assert [reading.values for reading in readout.flush()] == [{"x": 5.0}]
+
+
+def test_a_checkpoint_is_reported_after_the_sample_of_its_step(
+    run_dir: Path, monitor: Monitor, under_way: list[Slow]
+) -> None:
+    """The rules tell by that sample whether the run was well when it was saved. Its step is that of the state."""
+    run = Run()
+    with Guard(run.model, run.optimizer, run_dir=run_dir, checkpoint_every=2) as guard:
+        for _ in range(5):
+            for copy in under_way:
+                copy.here = True
+            far_step(run, guard)
+    records = [(type(r).__name__, r.step) for r in monitor.records() if isinstance(r, Sample | CheckpointSaved)]
+    assert records == [
+        *(("CheckpointSaved", 0), ("Sample", 1), ("Sample", 2), ("CheckpointSaved", 2), ("Sample", 3)),
+        *(("Sample", 4), ("CheckpointSaved", 4), ("Sample", 5)),
+    ]
