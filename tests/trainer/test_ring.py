@@ -9,7 +9,7 @@ import pytest
 import torch
 from torch.optim import lr_scheduler as schedulers
 
-from tests.trainer.support import Monitor, Run, assert_same
+from tests.trainer.support import Monitor, Run, assert_same, weights_of
 from trainguard import Guard
 from trainguard.checkpoints.disk import Damaged, DiskRing
 from trainguard_wire import CheckpointSaved
@@ -128,3 +128,24 @@ def test_errors_of_the_ring_name_the_file(run_dir: Path) -> None:
     (run_dir / "checkpoints" / "step-00000000" / "state.pt").write_bytes(b"other")
     with pytest.raises(Damaged, match=r"step-00000000/state.pt is not the file that was saved"):
         ring.load(manifest)
+
+
+def test_a_state_too_large_for_memory_is_written_while_the_step_waits(
+    run_dir: Path, monitor: Monitor, said: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It is on disk when the step ends, and comes back from there; said once."""
+    monkeypatch.setattr("trainguard.checkpoints.checkpointer.memory_limit", lambda: 10_000)
+    run = Run()
+    with Guard(run.model, run.optimizer, run_dir=run_dir, checkpoint_every=2) as guard:
+        run.train(guard, 2)
+        assert statuses(run_dir) == {0: "candidate", 2: "candidate"}
+        weights = weights_of(run.model)
+        monitor.promote(2)
+        run.train(guard)
+        monitor.ask(("restore_checkpoint", {}))
+        run.train(guard)
+        assert_same(run.model.state_dict(), weights)
+    assert (monitor.last_ack().status, monitor.last_ack().checkpoint) == ("applied", 2)
+    assert guard.errors == {"checkpoint.memory": 3}
+    assert "is too large to be kept in memory: the step waits for the disk" in said.messages[0]
+    assert len(said.messages) == 1

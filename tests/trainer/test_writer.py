@@ -131,6 +131,27 @@ def test_a_slow_disk_costs_checkpoints_on_disk_and_no_restore(
     assert len([message for message in said.messages if "slower" in message]) == 1
 
 
+@pytest.mark.parametrize("keep_in_memory", [0, 1, 2])
+def test_memory_is_not_filled_anew_before_it_is_written(keep_in_memory: int, run_dir: Path) -> None:
+    """However slow the disk is, it gets the state of the step that it is told."""
+    run = Run()
+    with Guard(
+        run.model, run.optimizer, run_dir=run_dir, checkpoint_every=1, keep=9, keep_in_memory=keep_in_memory
+    ) as guard:
+        settle(guard)
+        disk = Slow(run_dir / "checkpoints")
+        guard._stepper._checkpointer._writer._ring = disk  # type: ignore[union-attr]
+        for _ in range(3):
+            disk.go.clear()
+            run.train(guard, 4)
+            disk.go.set()
+            settle(guard)
+    manifests = list(disk.all())
+    assert [manifest.step for manifest in manifests] == [0, 1, 4, 5, 8, 9, 12]
+    for manifest in manifests:
+        assert disk.load(manifest)["model"]["layers.1.num_batches_tracked"] == manifest.step
+
+
 def test_a_disk_that_hangs_cannot_hold_the_end_of_training(
     run_dir: Path, said: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:

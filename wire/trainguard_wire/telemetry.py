@@ -89,7 +89,7 @@ class Ack(Record, frozen=True, kw_only=True, tag="ack"):
 class CheckpointSaved(Record, frozen=True, kw_only=True, tag="checkpoint"):
     """The state after ``step`` can be restored from now on, as a candidate; the disk gets it soon after.
 
-    ``seconds`` is what the step paid for it.
+    ``seconds`` is what the step paid for the copy.
     """
 
     seconds: float = 0.0

@@ -71,12 +71,12 @@ class Checkpointer:
         tree = {**self._state.capture(in_loop=in_loop), "guard": self._guard_state()}
         size = num_bytes(tree)
         if self._memory.fits(size):
-            self._take(tree, size)
+            held = self._copy(tree, size)
+            self._saved(began)
+            self._hand_over(held)  # last of all: the thread competes for Python's lock from here on
         else:
             self._write_through(tree, size)
-        self._latest = at.generation, at.step
-        self._unreported.append((at.at(self._clock.time()), self._clock.ticks() - began))
-        self._report()
+            self._saved(began)
 
     def save_to_disk(self) -> None:
         """`save`, and wait until it is on disk. Raises what goes wrong."""
@@ -130,6 +130,12 @@ class Checkpointer:
         self._report()
         self._memory.clear()
 
+    def _saved(self, began: float) -> None:
+        at = self._progress
+        self._latest = at.generation, at.step
+        self._unreported.append((at.at(self._clock.time()), self._clock.ticks() - began))
+        self._report()
+
     def _report(self) -> None:
         """Say what is saved: only after the sample of its step, by which the rules tell whether the run is well."""
         while self._unreported:
@@ -138,17 +144,21 @@ class Checkpointer:
                 return
             self._emitter.checkpoint_saved(*self._unreported.popleft())
 
-    def _take(self, tree: dict[str, Any], size: int) -> None:
+    def _copy(self, tree: dict[str, Any], size: int) -> Held:
         given_up = self._memory.make_room(size)
         spare = next((held.snapshot for held in given_up if not self._writer.holds(held)), None)
         at = self._progress
         held = Held(at.step, at.generation, self._clock.time(), Snapshot(tree, spare))
         self._memory.add(held, size)
+        return held
+
+    def _hand_over(self, held: Held) -> None:
         if self._exact:  # which checkpoints reach the disk must not be a matter of its speed
             self._writer.flush()
         self._writer.write(held)
 
     def _write_through(self, tree: dict[str, Any], size: int) -> None:
+        """The step waits for the disk: no copy is left to others."""
         large = f"a state of {size / 1e9:.1f} GB is too large to be kept in memory: the step waits for the disk"
         self._faults.note("checkpoint.memory", large)
         if not self._writer.flush():
