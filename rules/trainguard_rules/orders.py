@@ -2,14 +2,15 @@
 
 A person knows what they do: no mode, cooldown, limit or settling time stands in the way of an order. What can't be
 done can't be done, though (``hold_unsupported``), and two interventions that change the training do not go together
-(``hold_in_flight``). What only stops, pauses or saves goes through whatever is under way.
+(``hold_in_flight``). What only stops, pauses, resumes, saves or looks goes through whatever is under way: a paused
+trainer could not even finish that.
 """
 
 from collections.abc import Collection
 
 from pydantic import ValidationError
 
-from trainguard_rules.actions import ACTIONS, Stop
+from trainguard_rules.actions import ACTIONS
 from trainguard_rules.durations import Moment
 from trainguard_rules.hindsight import in_force
 from trainguard_rules.interventions import Interventions, identity_of
@@ -20,6 +21,7 @@ from trainguard_wire.control import Action, Intervention
 from trainguard_wire.journal import Decision, Order
 
 EXPIRES = 100
+_BESIDE_ALL = frozenset({"stop", "pause", "resume", "save_checkpoint", "diagnose"})
 
 
 class Orders:
@@ -61,7 +63,7 @@ class Orders:
 def answer(order: Order, offered: Collection[str] | None, in_flight: Intervention | None, now: Moment) -> Answer:
     """Whether it may be carried out now."""
     needs = [need for action in order.actions for need in _needs(action)]
-    changing = any(a.kind in ACTIONS and 0 < ACTIONS[a.kind].rank < Stop.rank for a in order.actions)
+    changing = any(action.kind not in _BESIDE_ALL for action in order.actions)
     reason = f"ordered by {order.by}" + (f": {order.reason}" if order.reason else "")
     return unsupported(needs, offered) or (under_way(in_flight, now) if changing else None) or Answer("act", reason)
 
