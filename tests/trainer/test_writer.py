@@ -4,6 +4,7 @@ import os
 import subprocess
 import sys
 import time
+import weakref
 from pathlib import Path
 from threading import Event
 from typing import Any
@@ -15,7 +16,7 @@ from tests.trainer.support import Monitor, Run, settle
 from trainguard import Guard
 from trainguard.checkpoints.disk import DiskRing
 from trainguard.checkpoints.memory import Held
-from trainguard.checkpoints.snapshot import Snapshot
+from trainguard.checkpoints.snapshot import Snapshot, _Buffers, num_bytes
 from trainguard.checkpoints.writer import Writer
 
 
@@ -150,6 +151,38 @@ def test_memory_is_not_filled_anew_before_it_is_written(keep_in_memory: int, run
     assert [manifest.step for manifest in manifests] == [0, 1, 4, 5, 8, 9, 12]
     for manifest in manifests:
         assert disk.load(manifest)["model"]["layers.1.num_batches_tracked"] == manifest.step
+
+
+@pytest.mark.parametrize(("keep_in_memory", "fit"), [(0, 2), (1, 2), (2, 2), (2, 3), (9, 4)])
+def test_memory_is_bounded_even_while_the_disk_is_slow(
+    keep_in_memory: int, fit: int, run_dir: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Copies that wait or are being written count too, and so does the one that is being made."""
+    live: set[int] = set()
+    most = []
+
+    class Counted(_Buffers):
+        def __init__(self, *what: Any, **how: Any) -> None:
+            super().__init__(*what, **how)
+            live.add(id(self))
+            most.append(len(live))
+            weakref.finalize(self, live.discard, id(self))
+
+    run = Run(lambda parameters: torch.optim.SGD(parameters, lr=0.1))  # no moments: the size stays
+    monkeypatch.setattr("trainguard.checkpoints.snapshot._Buffers", Counted)
+    with Guard(run.model, run.optimizer, run_dir=run_dir.with_name("probe"), keep_in_memory=1) as guard:
+        size = num_bytes(guard._stepper._checkpointer._memory._held[0].snapshot.tree)  # type: ignore[union-attr]
+        settle(guard)
+    live.clear(), most.clear()
+    monkeypatch.setattr("trainguard.checkpoints.checkpointer.memory_limit", lambda: size * fit)
+    with Guard(run.model, run.optimizer, run_dir=run_dir, checkpoint_every=1, keep_in_memory=keep_in_memory) as guard:
+        settle(guard)
+        disk = Slow(run_dir / "checkpoints")
+        guard._stepper._checkpointer._writer._ring = disk  # type: ignore[union-attr]
+        run.train(guard, 12)
+        disk.go.set()
+    assert max(most) <= min(fit, keep_in_memory + 2)
+    assert set(guard.errors) == {"checkpoint.skipped"}
 
 
 def test_a_disk_that_hangs_cannot_hold_the_end_of_training(

@@ -73,7 +73,7 @@ class Checkpointer:
         if self._memory.fits(size):
             held = self._copy(tree, size)
             self._saved(began)
-            self._hand_over(held)  # last of all: the thread competes for Python's lock from here on
+            self._writer.write(held)  # last of all: the thread competes for Python's lock from here on
         else:
             self._write_through(tree, size)
             self._saved(began)
@@ -145,17 +145,17 @@ class Checkpointer:
             self._emitter.checkpoint_saved(*self._unreported.popleft())
 
     def _copy(self, tree: dict[str, Any], size: int) -> Held:
+        if self._exact:  # which checkpoints reach the disk must not be a matter of its speed
+            self._writer.flush()
+        waited = self._writer.make_way()
         given_up = self._memory.make_room(size)
+        if waited is not None and waited not in self._memory:
+            given_up.append(waited)
         spare = next((held.snapshot for held in given_up if not self._writer.holds(held)), None)
         at = self._progress
         held = Held(at.step, at.generation, self._clock.time(), Snapshot(tree, spare))
         self._memory.add(held, size)
         return held
-
-    def _hand_over(self, held: Held) -> None:
-        if self._exact:  # which checkpoints reach the disk must not be a matter of its speed
-            self._writer.flush()
-        self._writer.write(held)
 
     def _write_through(self, tree: dict[str, Any], size: int) -> None:
         """The step waits for the disk: no copy is left to others."""

@@ -39,6 +39,9 @@ class MemoryRing:
         self._keep, self._limit = keep, limit
         self._held: list[Held] = []  # the newest last
 
+    def __contains__(self, held: Held) -> bool:
+        return held in self._held
+
     def fits(self, num_bytes: int) -> bool:
         """Whether one of this size may be in memory while another is being written."""
         return 2 * num_bytes <= self._limit

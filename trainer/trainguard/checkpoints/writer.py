@@ -56,15 +56,20 @@ class Writer:
 
     def write(self, held: Held) -> None:
         """Have it written, in place of one that still waits."""
+        self.make_way()
+        with self._lock:
+            self._add(held)
+
+    def make_way(self) -> Held | None:
+        """Take back the one that still waits, since a newer one is coming."""
         with self._lock:
             waiting = next((job for job in self._jobs if isinstance(job, Held)), None)
-            if waiting is not None:
-                self._jobs.remove(waiting)
-                slow = (
-                    f"the state of step {waiting.step} was not written: the disk is slower than checkpoints are taken"
-                )
-                self.problems.append(Problem("checkpoint.skipped", slow, waiting.step))
-            self._add(held)
+            if waiting is None:
+                return None
+            self._jobs.remove(waiting)
+        slow = f"the state of step {waiting.step} was not written: the disk is slower than checkpoints are taken"
+        self.problems.append(Problem("checkpoint.skipped", slow, waiting.step))
+        return waiting
 
     def promote(self, *, step: int, generation: int, missed: bool) -> None:
         """Have it marked good. That it is not there is a problem only if ``missed``, and while no other is good."""
