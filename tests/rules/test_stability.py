@@ -10,7 +10,8 @@ from trainguard_rules import load_rules
 from trainguard_wire import Verification
 
 BOOK = load_rules(["stability"])
-REMEDY = ["restore_checkpoint", "scale_lr"]
+REMEDY = ["restore_checkpoint", "skip_steps", "scale_lr"]
+OF_A_CLIMB = ["restore_checkpoint", "scale_lr"]
 
 
 def trainer(steps=300, level=2.5, noise=0.05, seed=0, decay=0.0):
@@ -110,26 +111,64 @@ def test_a_single_bad_batch_is_not_acted_on():
     assert len(t.interventions) == 1
 
 
-def test_what_does_not_help_is_taken_back():
-    """Restored weights whose loss is as high: the learning rate was not to blame, and gets its half back."""
+def cuts(t):
+    return [a.params for i in t.interventions for a in i.actions if a.kind == "scale_lr"]
+
+
+def test_what_does_not_help_is_said_and_comes_back_by_itself():
+    """Restored weights whose loss is as high: the learning rate was not to blame, and no cut of it lasts."""
     t = trainer()
-    go_on(t, noisy(t, 6.0, 45))
-    assert kinds(t) == [("LossFarAboveBaseline", REMEDY), ("LossFarAboveBaseline", ["scale_lr"])]
-    assert t.interventions[1].actions[0].params["factor"] == 2.0
-    assert helped(t) == [("LossFarAboveBaseline", False)]
+    go_on(t, noisy(t, 6.0, 70))
+    assert helped(t)[0] == ("LossFarAboveBaseline", False)
+    assert all(cut["recover_over"] == 100 for cut in cuts(t))
 
 
 def test_a_new_level_that_is_held_becomes_normal():
-    """Not frozen for ever by data that changed: after a few attempts, all taken back, it has learned the new level."""
+    """Not frozen for ever by data that changed: after a few attempts it has learned the new level."""
     t = trainer()
     go_on(t, noisy(t, 6.0, 1200))
     acted = len(t.interventions)
-    factors = [a.params["factor"] for i in t.interventions for a in i.actions if a.kind == "scale_lr"]
-    assert math.prod(factors) == 1.0
     assert acted <= 10
     go_on(t, noisy(t, 6.0, 1000))
     assert len(t.interventions) == acted
     assert not t.engine.busy
+
+
+def warmed_up(t, losses, rates):
+    """A run whose rate is reported, in noise."""
+    for loss, lr in zip(losses, rates, strict=True):
+        if t.step % 50 == 0:
+            t.checkpoint()
+        t.sample({"loss": t.rng.gauss(loss, 0.05), "grad_norm": 1.0, "lr": lr})
+
+
+def test_a_rate_that_jumped_is_set_back_to_what_it_was():
+    """Thirty times too high, to a plateau of no great height: nothing but the rate tells. The loss goes back."""
+    t = trainer(0)
+    warmed_up(t, [2.5] * 300 + [3.0] * 8, [0.1] * 300 + [3.0] * 8)
+    [intervention] = t.interventions
+    assert (intervention.rule, intervention.step) == ("LearningRateJumped", 303)
+    assert intervention.actions[1].params == {"lr": 0.1, "hold": False}
+    warmed_up(t, [2.5] * 100, [0.1] * 100)
+    assert helped(t) == [("LearningRateJumped", True)]
+    assert len(t.interventions) == 1
+
+
+def test_a_rate_that_creeps_up_is_halved_once_the_loss_follows():
+    t = trainer(0)
+    rates = [0.1] * 300 + [0.1 * 1.01**k for k in range(150)]
+    warmed_up(t, [2.5] * 350 + [2.5 + 0.02 * k for k in range(100)], rates)
+    assert t.interventions[0].rule == "LearningRateTooHigh"
+    assert t.interventions[0].actions[1].params["lr"] < rates[t.interventions[0].step - 1] / 2
+
+
+@pytest.mark.parametrize("factor", [1.0, 30.0])
+def test_a_rate_that_rises_is_left_alone_while_the_loss_falls(factor):
+    """A warm-up, even one that begins after a long time at a small rate."""
+    t = trainer(0)
+    rates = [0.1 / factor] * 300 + [min(0.1, 0.1 / factor + 0.001 * k) for k in range(300)]
+    warmed_up(t, [2.5 - 0.002 * k for k in range(600)], rates)
+    assert t.interventions == []
 
 
 def test_a_rate_that_is_too_high_is_halved_until_it_is_not():
@@ -148,7 +187,7 @@ def test_a_slow_climb_is_caught(rate, noise, steps):
     """0.3 % a step, in little noise and much, and 0.1 %: acted on while the loss has not doubled, or little more."""
     t = trainer(500, noise=noise)
     go_on(t, (t.rng.gauss(2.5 * math.exp(rate * k), noise) for k in range(steps)))
-    assert kinds(t) == [("LossClimbing", REMEDY)]
+    assert kinds(t)[0] == ("LossClimbing", OF_A_CLIMB)
 
 
 def test_a_climb_that_goes_on_is_answered_again():
