@@ -355,14 +355,14 @@ def test_the_quickstart_saves_itself_with_the_line_for_notebooks(tmp_path):
 
 
 def test_the_quickstart_works(tmp_path):
-    """Its script, run as the page says: one bad value, both actions, and a loss that is a number at the end."""
+    """Its script, run as the page says: one bad value, three actions, and a loss that is a number at the end."""
     script = next(block.text for block in blocks("python") if "import torch" in block.text)
     (tmp_path / "train.py").write_text(script)
     command = [sys.executable, "-m", "trainguard_monitor", "run", "--", sys.executable, "train.py"]
     alone = {**os.environ, "OMP_NUM_THREADS": "1"}  # threads that wait for each other are slow on a busy machine
     done = subprocess.run(command, cwd=tmp_path, env=alone, capture_output=True, text=True, timeout=120, check=False)
     assert done.returncode == 0, done.stderr
-    assert "2 actions applied" in done.stderr
+    assert "3 actions applied" in done.stderr
     losses = [float(line.rpartition(" ")[2]) for line in done.stdout.splitlines()]
     assert len(losses) == 10
     assert losses[-1] < 0.2
