@@ -37,12 +37,10 @@ class RunLog(logging.LoggerAdapter[logging.Logger]):
         return f"{self._run}: {msg}", {**kwargs, "extra": self.extra}
 
 
-def configure(log_format: LogFormat, level: str) -> None:
-    """Send all logging of this process to standard error."""
+def configure(log_format: LogFormat, level: str, text: str = "%(asctime)s %(levelname)-7s %(message)s") -> None:
+    """Send all logging of this process to standard error; ``text`` is what a line for people looks like."""
     handler = logging.StreamHandler()
-    handler.setFormatter(
-        JsonFormatter() if log_format == "json" else logging.Formatter("%(asctime)s %(levelname)-7s %(message)s")
-    )
+    handler.setFormatter(JsonFormatter() if log_format == "json" else logging.Formatter(text))
     logging.basicConfig(handlers=[handler], level=level.upper(), force=True)
     logging.getLogger("uvicorn").setLevel(logging.WARNING)
     logging.getLogger("watchdog").setLevel(logging.WARNING)

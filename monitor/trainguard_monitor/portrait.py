@@ -26,6 +26,8 @@ def view_of(
         actions=zeros.actions | tally.actions,
         verifications=zeros.verifications | tally.verifications,
         expectations=dict(tally.expectations),
+        last_decision=tally.last_decision,
+        requests=tuple(request.id for request in engine.requests),
         latency_seconds=tally.latencies.seconds.copy(),
         latency_steps=tally.latencies.steps.copy(),
         received=dict(tally.received),

@@ -29,15 +29,23 @@ class Sidecar:
         self._ready_file = Path(folder.name) / "address"
 
     @classmethod
-    def start(cls, directory: Path, *, rules: Sequence[str], listen: str, token_file: Path | None = None) -> "Sidecar":
+    def start(
+        cls,
+        directory: Path,
+        *,
+        rules: Sequence[str],
+        listen: str,
+        token_file: Path | None = None,
+        log_format: str = "text",
+    ) -> "Sidecar":
         """Start it and wait until it follows the runs in ``directory``. Raises `SidecarError`."""
         folder = tempfile.TemporaryDirectory(prefix="trainguard-")
         command = [sys.executable, "-m", "trainguard_monitor", "monitor", os.fspath(directory)]
         command += [f"--rules={name}" for name in rules]
         command += [f"--listen={listen}", f"--ready-file={folder.name}/address"]
         command += [] if token_file is None else [f"--token-file={token_file}"]
-        command += ["--log-level=warning", "--stop-with-stdin"]
-        process = subprocess.Popen(command, stdin=subprocess.PIPE, start_new_session=True)
+        command += [f"--log-format={log_format}", "--log-level=warning", "--stop-with-stdin"]
+        process = subprocess.Popen(command, stdin=subprocess.PIPE, start_new_session=True, env=_undisturbed())
         sidecar = cls(process, folder)
         try:
             sidecar._wait_until_ready()
@@ -74,3 +82,9 @@ class Sidecar:
             if time.monotonic() > deadline:
                 raise SidecarError(f"the monitor was not ready after {READY_SECONDS:.0f} s, training not started")
             time.sleep(0.01)
+
+
+def _undisturbed() -> dict[str, str]:
+    """Our environment without what options of ``trainguard monitor`` are set there, or in a file: it gets its own."""
+    ours = {name: value for name, value in os.environ.items() if not name.startswith("TRAINGUARD_MONITOR_")}
+    return ours | {"TRAINGUARD_CONFIG": os.devnull}

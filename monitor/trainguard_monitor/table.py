@@ -11,7 +11,7 @@ from typing import Literal, NamedTuple, Protocol
 from trainguard_monitor.feed import Feed
 from trainguard_monitor.latency import SECONDS, STEPS, Distribution
 from trainguard_rules import RuleBook, RuleDetail, RuleStatus
-from trainguard_wire import Derived, Input, Intervention, RunDirectory
+from trainguard_wire import Decision, Derived, Input, Intervention, RunDirectory
 
 RunState = Literal["driven", "held", "ended", "failed"]
 RUN_STATES: tuple[RunState, ...] = ("driven", "held", "ended", "failed")
@@ -31,6 +31,7 @@ class RunView:
     """One run. ``driven``: by this monitor. ``held``: by another. ``ended``: said goodbye. ``failed``: see the log.
 
     ``signals`` holds the last value of each, NaN and infinities included. Counts cover the whole telemetry.
+    ``requests`` are interventions that wait for a person, by id.
     """
 
     run: str
@@ -47,6 +48,8 @@ class RunView:
     actions: Mapping[tuple[str, str], int] = field(default_factory=dict)
     verifications: Mapping[tuple[str, str], int] = field(default_factory=dict)
     expectations: Mapping[tuple[str, str], int] = field(default_factory=dict)
+    last_decision: Decision | None = None
+    requests: tuple[str, ...] = ()
     latency_seconds: Distribution = field(default_factory=lambda: Distribution(SECONDS))
     latency_steps: Distribution = field(default_factory=lambda: Distribution(STEPS))
     received: Mapping[str, int] = field(default_factory=dict)

@@ -40,6 +40,7 @@ class Tally:
         self.step = 0
         self.epoch: int | None = None
         self.last_sample: float | None = None
+        self.last_decision: Decision | None = None
         self.ended = False
         self._lost = 0
         self._lost_before = 0
@@ -66,6 +67,7 @@ class Tally:
             match record:
                 case Decision():
                     self.decisions[record.rule, record.verdict] += 1
+                    self.last_decision = record
                     self.latencies.decided(record)
                 case Verification():
                     self.verifications[record.rule, str(record.helped).lower()] += 1

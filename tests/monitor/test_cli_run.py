@@ -55,7 +55,7 @@ def test_guards_a_training_and_sums_up(base: list[str], tmp_path: Path) -> None:
     done = _run(*base, sys.executable, str(script))
     assert done.returncode == 5
     assert "demo: 1 intervention, 1 action applied" in done.stderr
-    assert "metrics at http://127.0.0.1:" in done.stderr
+    assert "status page at http://127.0.0.1:" in done.stderr
     assert "Traceback" not in done.stderr
 
 

@@ -43,6 +43,9 @@ def demo(context: click.Context, out: Path, rules: tuple[str, ...], seed: int, e
     A classifier of handwritten digits is trained with a large learning rate: once undisturbed, then
     twice with the same faults (a burst of bad batches, a corrupted parameter tensor), alone and
     with a monitor beside it. You see the rules fire, what was decided and done, and what it was worth.
+
+    \b
+        trainguard demo
     """
     _require("torch", "sklearn", "matplotlib")
     from rich.console import Console

@@ -28,7 +28,9 @@ Exit codes:
     "given.",
 )
 def explain(rule: str, sources: Sequence[str]) -> None:
-    """Say in words what the guard or expectation RULE does, and what it can do at most.
+    """Say in words what a rule does, and what it can do at most.
+
+    RULE is the name of a guard or an expectation.
 
     \b
         trainguard explain LossFarAboveBaseline

@@ -27,3 +27,9 @@ class NotFound(Fault):
     """The command to run is not there."""
 
     exit_code = 127
+
+
+class Unreachable(Fault):
+    """There is no monitor to ask."""
+
+    exit_code = 4

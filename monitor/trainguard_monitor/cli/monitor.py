@@ -7,17 +7,18 @@ import threading
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING
 
 import click
 
 from trainguard_monitor.cli.faults import Fault, Held
-from trainguard_monitor.cli.options import listen_option, rules_option, token_file_option
+from trainguard_monitor.cli.options import listen_option, log_format_option, rules_option, token_file_option
 
 if TYPE_CHECKING:
     from socket import socket
 
     from trainguard_monitor.http.security import Door
+    from trainguard_monitor.logs import LogFormat
     from trainguard_rules import RuleBook
 
 EPILOG = """\b
@@ -35,9 +36,13 @@ Exit codes:
 @token_file_option
 @click.option("--polling", is_flag=True, help="Find new runs by polling, for NFS and other shared file systems.")
 @click.option("--ready-file", type=click.Path(path_type=Path), help="Write the address here once ready.")
-@click.option("--log-format", type=click.Choice(["text", "json"]), default="text", show_default=True)
+@log_format_option
 @click.option(
-    "--log-level", type=click.Choice(["debug", "info", "warning", "error"]), default="info", show_default=True
+    "--log-level",
+    type=click.Choice(["debug", "info", "warning", "error"]),
+    default="info",
+    show_default=True,
+    help="What to log at least.",
 )
 @click.option("--stop-with-stdin", is_flag=True, hidden=True)
 def monitor(
@@ -47,15 +52,18 @@ def monitor(
     token_file: Path | None,
     polling: bool,
     ready_file: Path | None,
-    log_format: Literal["text", "json"],
+    log_format: "LogFormat",
     log_level: str,
     stop_with_stdin: bool,
 ) -> None:
-    """Watch the training runs in RUNS_DIR and act on them by the rules.
+    """Watch the runs in RUNS_DIR, and act on them by the rules.
 
     RUNS_DIR is the directory in which trainings make their run directories, or one run directory.
     It is made when it is not there. Runs may come and go; a monitor that was killed goes on where
     it was. Runs that another monitor drives are taken over when that one ends.
+
+    \b
+        trainguard monitor runs --rules stability --rules my_rules.yaml
     """
     from trainguard_monitor.daemon import Daemon
     from trainguard_monitor.http.app import build_app

@@ -39,3 +39,22 @@ def token_file_option(command: _Command) -> _Command:
         help="Whoever sends the token in this file may act on runs over HTTP; without one, nobody may. Readable by "
         "its owner only. Needed to listen anywhere but on loopback.",
     )(command)
+
+
+def url_option(command: _Command) -> _Command:
+    return click.option(
+        "--url",
+        metavar="URL",
+        help="The monitor to ask: where it says that it serves. http://127.0.0.1:9464 if not given, where trainguard "
+        "monitor is by default.",
+    )(command)
+
+
+def log_format_option(command: _Command) -> _Command:
+    return click.option(
+        "--log-format",
+        type=click.Choice(["text", "json"]),
+        default="text",
+        show_default=True,
+        help="How to log to standard error: as text for people, or one JSON object a line.",
+    )(command)

@@ -21,7 +21,7 @@ MOST_ROWS = 200
 WIDTH_OF_FILES = 160
 EPILOG = """\b
 Exit codes:
-  0  the whole run was read
+  0  the whole run was read, whatever the rules decided
   2  the command line, a rule file or RUN is no good
 """
 
@@ -39,9 +39,10 @@ Exit codes:
 )
 @click.option("--json", "as_json", is_flag=True, help="Everything as one JSON object on standard output.")
 def replay(run: Path, rules: Sequence[str], mode: "Mode", as_json: bool) -> None:
-    """Judge a recorded run by other rules, side by side with what was done then.
+    """Judge a recorded run by other rules.
 
-    RUN is a run directory, of a training that is over or still going on. Nothing in it is changed.
+    What they decide is shown side by side with what was done then. RUN is a run directory, of a
+    training that is over or still going on. Nothing in it is changed.
     Use it to try new rules, or new thresholds, on trainings you have:
 
     \b

@@ -1,5 +1,6 @@
 """``trainguard run -- COMMAND``: a training with a monitor at its side."""
 
+import logging
 import os
 import signal
 import subprocess
@@ -12,17 +13,20 @@ from typing import TYPE_CHECKING
 import click
 
 from trainguard_monitor.cli.faults import SIGNALLED, Fault, NotExecutable, NotFound
-from trainguard_monitor.cli.options import listen_option, rules_option, token_file_option
+from trainguard_monitor.cli.options import listen_option, log_format_option, rules_option, token_file_option
 
 if TYPE_CHECKING:
+    from trainguard_monitor.logs import LogFormat
     from trainguard_monitor.sidecar import Sidecar
     from trainguard_monitor.summary import Session
+
+log = logging.getLogger(__name__)
 
 LOOK_SECONDS = 0.2
 EPILOG = """\b
 Exit codes:
   the training's own; 128 + N when signal N killed it
-  2    the command line, a rule file, the listen address or the token file is no good (nothing was started)
+  2    the command line, a rule file, the listen address or the token file is no good; nothing was started
   126  COMMAND can't be executed
   127  COMMAND was not found
 """
@@ -43,6 +47,7 @@ Exit codes:
 @rules_option
 @listen_option("127.0.0.1:0")
 @token_file_option
+@log_format_option
 @click.argument("command", nargs=-1, required=True, type=click.UNPROCESSED)
 @click.pass_context
 def run(
@@ -51,6 +56,7 @@ def run(
     rules: Sequence[str],
     listen: str,
     token_file: Path | None,
+    log_format: "LogFormat",
     command: Sequence[str],
 ) -> None:
     """Run COMMAND with a monitor at its side.
@@ -61,16 +67,18 @@ def run(
     \b
         trainguard run -- python train.py --epochs 10
     """
+    from trainguard_monitor.logs import configure
     from trainguard_monitor.sidecar import Sidecar, SidecarError
     from trainguard_monitor.summary import Session
 
+    configure(log_format, "info", text="trainguard: %(message)s")
     session = Session(runs_dir, time.time())
     try:
-        sidecar = Sidecar.start(runs_dir, rules=rules, listen=listen, token_file=token_file)
+        sidecar = Sidecar.start(runs_dir, rules=rules, listen=listen, token_file=token_file, log_format=log_format)
     except SidecarError as error:
         raise Fault(str(error)) from None
     try:
-        _say(f"watching {runs_dir}, metrics at http://{sidecar.address}/metrics")
+        log.info("watching %s, status page at http://%s/", runs_dir, sidecar.address)
         code = _train(command, runs_dir, sidecar)
     finally:
         sidecar.stop()
@@ -99,7 +107,7 @@ def _wait(training: "subprocess.Popen[bytes]", sidecar: "Sidecar") -> int:
             return training.wait(LOOK_SECONDS)
         except subprocess.TimeoutExpired:
             if not (warned or sidecar.is_alive()):
-                _say("warning: the monitor has died; the training goes on without it")
+                log.warning("warning: the monitor has died; the training goes on without it")
                 warned = True
 
 
@@ -141,13 +149,9 @@ def _in_foreground() -> bool:
 def _summarise(session: "Session", runs_dir: Path) -> None:
     summaries = session.summaries()
     for summary in summaries:
-        _say(str(summary))
+        log.info("%s", summary, extra={"run": summary.run})
     if not summaries:
-        _say(
-            f"no run appeared in {runs_dir}: does the training use trainguard.Guard, "
-            "with a run_dir under $TRAINGUARD_RUNS?"
+        log.warning(
+            "no run appeared in %s: does the training use trainguard.Guard, with a run_dir under $TRAINGUARD_RUNS?",
+            runs_dir,
         )
-
-
-def _say(message: str) -> None:
-    click.echo(f"trainguard: {message}", err=True)

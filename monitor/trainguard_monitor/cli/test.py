@@ -27,7 +27,12 @@ Exit codes:
 )
 @click.pass_context
 def test(context: click.Context, files: Sequence[Path]) -> None:
-    """Run unit tests of rules: does the right rule fire, at the right step, and do the right thing?
+    """Run unit tests of rules.
+
+    Does the right rule fire, at the right step, and do the right thing?
+
+    \b
+        trainguard test my_rules.test.yaml
 
     A test gives the values that a training would report, step by step, in promtool's notation
     ("1x20" is 1 and 20 more of it), and says what is expected of the rules. A simulated trainer

@@ -1,6 +1,5 @@
 """Prometheus's envelope: ``{"status": "success", "data": ...}``, or ``{"status": "error", "errorType", "error"}``."""
 
-from math import isfinite
 from typing import Any
 
 import msgspec
@@ -46,13 +45,6 @@ async def defect(_: Request, error: Exception) -> Response:
     """For Starlette: what should not have happened. The traceback goes to the log, not to whoever asked."""
     body = {"status": "error", "errorType": "internal", "error": f"a defect of trainguard: {type(error).__name__}"}
     return Response(msgspec.json.encode(body), 500, media_type=_JSON)
-
-
-def number(value: float) -> float | str:
-    """A value as JSON can have it: non-finite ones by name, as they travel on the wire."""
-    if isfinite(value):
-        return value
-    return "NaN" if value != value else "Infinity" if value > 0 else "-Infinity"
 
 
 class Query:

@@ -12,9 +12,10 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
-from trainguard_monitor.chronicle import Chronicle
+from trainguard_monitor.chronicle import Chronicle, as_json
 from trainguard_monitor.history import History
-from trainguard_monitor.http.envelope import ApiError, Query, number, success
+from trainguard_monitor.http.envelope import ApiError, Query, success
+from trainguard_monitor.numbers import number
 from trainguard_monitor.shelf import Shelf
 from trainguard_monitor.table import Monitor, RulesView, RunDetail, RunView
 from trainguard_rules import RuleDetail
@@ -136,6 +137,8 @@ def _summary(view: RunView) -> dict[str, Any]:
         "pending": [status.name for status in view.rules if status.state == "pending"],
         "decisions": decisions,
         "actions": actions,
+        "last_decision": None if view.last_decision is None else as_json(view.last_decision),
+        "waiting": list(view.requests),
     }
 
 

@@ -1,0 +1,62 @@
+"""Is it healthy? The state of a run in a word, and how urgently somebody should look: the words of the status page."""
+
+from collections.abc import Mapping
+from typing import Any, Literal, NamedTuple
+
+Level = Literal["bad", "attention", "warning", "good", "quiet"]
+SILENT_SECONDS = 60.0
+SLOW_STEPS = 20
+
+
+class Health(NamedTuple):
+    """``rank`` orders runs, the most urgent first."""
+
+    rank: int
+    level: Level
+    word: str
+
+
+def health_of(run: Mapping[str, Any], severities: Mapping[str, str], now: float) -> Health:
+    """What to say of a run in the form of ``/api/v1/runs``, given the severities of rules by name, and the time."""
+    severe = any(severities.get(rule) != "warning" for rule in run["firing"])
+    silence = silent_for(run, now)
+    match run["state"]:
+        case "failed":
+            return Health(0, "bad", "can't be followed")
+        case "held":
+            return Health(9, "quiet", "held by another monitor")
+        case "ended" if not run["rules_sha256"]:
+            return Health(8, "quiet", "ended, never judged")
+        case "ended":
+            return Health(7, "quiet", "ended in trouble") if severe else Health(8, "quiet", "ended healthy")
+    if severe:
+        return Health(1, "bad", "in trouble")
+    if run["waiting"]:
+        return Health(2, "attention", "waiting for you")
+    if silence:
+        return Health(3, "attention", f"silent for {duration(silence)}")
+    if run["firing"]:
+        return Health(4, "warning", "warning")
+    if run["last_sample"] is None:
+        return Health(5, "quiet", "no sample yet")
+    if run["pending"]:
+        return Health(5, "warning", "on watch")
+    return Health(6, "good", "healthy") if run["rules_sha256"] else Health(5, "warning", "not judged")
+
+
+def silent_for(run: Mapping[str, Any], now: float) -> float:
+    """For how many seconds a run has said nothing, where that is long for it; else 0."""
+    if run["last_sample"] is None:
+        return 0.0
+    seconds = now - run["last_sample"]
+    step = run["signals"].get("step_seconds", 0.0)
+    usual = SLOW_STEPS * step if isinstance(step, float) else 0.0
+    return float(seconds) if seconds > max(SILENT_SECONDS, usual) else 0.0
+
+
+def duration(seconds: float) -> str:
+    """``12 s``, ``3 min``, ``5 h``, ``2 d``."""
+    for unit, length in (("d", 86400), ("h", 3600), ("min", 60)):
+        if seconds >= length:
+            return f"{seconds / length:.0f} {unit}"
+    return f"{max(0.0, seconds):.0f} s"
