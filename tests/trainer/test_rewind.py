@@ -67,8 +67,9 @@ class Loop:
             self.epoch += 1
 
 
-@pytest.mark.parametrize("num_workers", [0, 2])
-@pytest.mark.parametrize("keep_in_memory", [2, 0], ids=["memory", "disk"])
+@pytest.mark.parametrize(
+    ("num_workers", "keep_in_memory"), [(0, 2), (0, 0), (2, 2)], ids=["memory", "disk", "with workers"]
+)
 @pytest.mark.parametrize(
     ("saved", "at"),
     [(6, 8), (6, 10), (6, 12), (5, 8)],

@@ -150,7 +150,8 @@ class DiskRing:
     def _prune(self) -> None:
         newest = sorted(self.all(), key=lambda manifest: manifest.age_key, reverse=True)
         first = min((m for m in newest if m.generation == newest[0].generation), key=lambda m: m.step)
-        kept = [*newest[: self._keep], *(self.good()[:1] or [first])]
+        good = [manifest for manifest in newest if manifest.status == "good"]
+        kept = [*newest[: self._keep], *(good[:1] or [first])]
         for manifest in newest:
             if manifest not in kept:
                 self._remove(self._place(manifest.step))
