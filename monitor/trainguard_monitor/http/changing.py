@@ -16,6 +16,7 @@ from starlette.requests import Request
 from starlette.responses import PlainTextResponse, Response
 from starlette.routing import Route
 
+from trainguard_monitor import __version__
 from trainguard_monitor.chronicle import as_json
 from trainguard_monitor.http.envelope import ApiError, success
 from trainguard_monitor.http.security import Door, read_json
@@ -52,10 +53,15 @@ class Changing:
 
     def routes(self) -> list[Route]:
         return [
+            Route("/api/v1/monitor", self.monitor),
             Route("/-/reload", self.reload, methods=["POST"]),
             Route("/api/v1/runs/{run}/actions", self.order, methods=["POST"]),
             Route("/api/v1/runs/{run}/approvals/{id}", self.approve, methods=["POST"]),
         ]
+
+    async def monitor(self, _: Request) -> Response:
+        """Whether there is a way in at all, so that nobody has to knock to find out."""
+        return success({"version": __version__, "takes_orders": self._door.is_open})
 
     async def reload(self, request: Request) -> Response:
         self._door.admit(request)

@@ -86,6 +86,11 @@ class Door:
         self._changes = Bucket(30, 5.0, clock)
         self._failures = Bucket(10, 0.5, clock)
 
+    @property
+    def is_open(self) -> bool:
+        """Whether there is a token to come in with."""
+        return self._digest is not None
+
     def admit(self, request: Request, *, busy: int = 429) -> None:
         """Let a request in, or raise `ApiError`; ``busy`` is the status where there are too many."""
         if self._digest is None:

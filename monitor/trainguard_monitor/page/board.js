@@ -146,8 +146,8 @@ export class Board {
         h("input", { id: "range-from", name: "from", type: "number", min: 0, step: 1, placeholder: from, "aria-label": "From step" }),
         h("span", { "aria-hidden": "true" }, "–"),
         h("input", { name: "to", type: "number", min: 0, step: 1, placeholder: to, "aria-label": "To step" }),
-        h("button", { type: "submit" }, "Show")),
-      choices.length ? h("select", { "aria-label": "Add a signal", onchange: (event) => this.chosen(event.target) },
+        h("button", { type: "submit" }, "Show")));
+    show(byId("chooser"), choices.length ? h("select", { "aria-label": "Add a signal", onchange: (event) => this.chosen(event.target) },
         h("option", { value: "" }, "Add a signal…"),
         ...choices.map((signal) => h("option", { value: signal }, signalName(signal)))) : null);
   }

@@ -7,18 +7,19 @@ const SILENT_SECONDS = 60;
 const SLOW_STEPS = 20;
 
 /**
- * What to say of a run, from its summary or its detail, the severity of rules by name, and the time.
+ * What to say of a run, from its summary or its detail, the severity of rules by name, the time, and whether it is paused.
  *
  * `level` is `bad`, `attention`, `warning`, `good` or `quiet`; `rank` orders runs, the most urgent first.
  */
-export function healthOf(run, severities, now) {
+export function healthOf(run, severities, now, paused = false) {
   const severe = run.firing.filter((rule) => severities.get(rule) !== "warning");
   const silence = silentFor(run, now);
   if (run.state === "failed") return { rank: 0, level: "bad", word: "Can't be followed" };
   if (run.state === "held") return { rank: 9, level: "quiet", word: "Held by another monitor" };
   if (run.state === "ended") return ended(severe);
+  if (run.requests?.length) return { rank: 1, level: "attention", word: "Waiting for you" };
   if (severe.length) return { rank: 1, level: "bad", word: "In trouble" };
-  if (run.requests?.length) return { rank: 2, level: "attention", word: "Waiting for you" };
+  if (paused) return { rank: 2, level: "attention", word: "Paused" };
   if (silence) return { rank: 3, level: "attention", word: `Silent for ${duration(silence)}` };
   if (run.firing.length) return { rank: 4, level: "warning", word: "Warning" };
   if (run.last_sample === null) return { rank: 5, level: "quiet", word: "No sample yet" };
@@ -36,6 +37,13 @@ export function silentFor(run, now) {
   const seconds = now - run.last_sample;
   const step = Number(run.signals.step_seconds) || 0;
   return seconds > Math.max(SILENT_SECONDS, SLOW_STEPS * step) ? seconds : 0;
+}
+
+/** Whether the training was told to pause and has not gone on since, as far as decisions tell. */
+export function isPaused(run, interventions) {
+  const applied = interventions.flatMap(({ actions }) => actions).filter(({ status }) => status === "applied");
+  const last = applied.findLast(({ kind }) => ["pause", "resume", "stop"].includes(kind));
+  return run.state === "driven" && last?.kind === "pause" && run.step <= last.step;
 }
 
 /** Which rules fire, what was done and whether it helped, in a sentence or three. */

@@ -1,7 +1,7 @@
 // What is drawn over a chart: bands while a rule is pending or firing, and a mark for each intervention.
 
 import { number } from "./format.js";
-import { because, done } from "./words.js";
+import { acted, because, done } from "./words.js";
 
 const NARROWEST = 2; // pixels
 const NEAR = 9; // pixels
@@ -45,7 +45,7 @@ function markOf(decision) {
   return {
     step: decision.actions.find((action) => action.status === "applied")?.step ?? decision.step,
     level: failed || helped === false ? "bad" : "act",
-    title: `${decision.rule} acted at step ${decision.step}`,
+    title: `${acted(decision.rule)} at step ${decision.step}`,
     lines: [because(decision), ...decision.actions.map(done), ...verdict],
   };
 }

@@ -2,16 +2,18 @@
 
 import { get, now, ofRun } from "./api.js";
 import { Board } from "./board.js";
+import { Controls } from "./controls.js";
 import { announce, byId, h, openPage, show } from "./dom.js";
+import { Effects } from "./effects.js";
 import { ago, count, number } from "./format.js";
-import { healthOf, storyOf } from "./health.js";
+import { healthOf, isPaused, storyOf } from "./health.js";
 import { connected, listen, lost, soon } from "./live.js";
 import { expectationsOf, rulesOf } from "./rules.js";
 import { timelineOf } from "./timeline.js";
 
 const NEWS = ["transition", "decision", "outcome", "verification", "reached", "promoted", "checkpoint"];
 const TOLD = ["decision", "outcome", "verification"];
-const RECORDS = ["transition", "promoted", "reached", "opened"];
+const RECORDS = ["transition", "promoted", "reached", "opened", "alert"];
 const DETAIL_MILLISECONDS = 1000;
 const IDLE_MILLISECONDS = 5000;
 
@@ -32,6 +34,8 @@ class Run {
   constructor(name) {
     this.name = name;
     this.board = new Board(name);
+    this.controls = new Controls(name);
+    this.effects = new Effects(name);
   }
 
   open() {
@@ -67,6 +71,7 @@ class Run {
   }
 
   async readAll() {
+    await this.controls.open();
     await this.readDetail();
     if (!this.board.offered.length) await this.board.open(signalsOf(this.detail));
     else await this.board.reload();
@@ -75,9 +80,7 @@ class Run {
 
   async readDetail() {
     this.detail = await get(ofRun(this.name));
-    this.board.latest = this.detail.signals;
-    this.drawHeadline();
-    this.drawRules();
+    this.drawDetail();
   }
 
   async readStory() {
@@ -87,11 +90,11 @@ class Run {
       get(ofRun(this.name, "/timeline"), { type: RECORDS, limit: 2000 }),
     ]);
     const transitions = this.records.filter((record) => record.type === "transition");
-    this.board.latest = this.detail.signals;
     this.board.tell(transitions, this.interventions, this.detail.rules);
-    this.drawHeadline();
-    this.drawRules();
+    this.controls.hear(this.interventions);
+    this.drawDetail();
     this.drawTimeline();
+    if (await this.effects.learn(this.interventions, this.detail)) this.drawTimeline();
   }
 
   takeIn(event) {
@@ -102,10 +105,18 @@ class Run {
     this.board.append(event)?.catch(() => {});
   }
 
+  drawDetail() {
+    this.board.latest = this.detail.signals;
+    this.drawHeadline();
+    this.controls.draw(this.detail, isPaused(this.detail, this.interventions));
+    show(byId("rules"), ...rulesOf(this.detail.rules));
+    show(byId("expectations"), expectationsOf(this.detail.expectations));
+  }
+
   drawHeadline() {
     if (!this.detail) return;
     const severities = new Map(this.detail.rules.map((rule) => [rule.name, rule.labels.severity]));
-    const { level, word } = healthOf(this.detail, severities, now());
+    const { level, word } = healthOf(this.detail, severities, now(), isPaused(this.detail, this.interventions));
     const lamp = byId("health");
     lamp.className = `health large ${level}`;
     if (lamp.textContent !== word) lamp.textContent = word;
@@ -114,17 +125,12 @@ class Run {
     show(byId("vitals"), ...vitals(this.detail));
   }
 
-  drawRules() {
-    show(byId("rules"), ...rulesOf(this.detail.rules));
-    show(byId("expectations"), expectationsOf(this.detail.expectations));
-  }
-
   drawTimeline() {
     const zoom = (from, to) => {
       this.board.zoom(from, to);
       byId("charts-title").scrollIntoView({ block: "nearest" });
     };
-    const items = timelineOf(this.interventions, this.records, byId("timeline-all").checked, zoom);
+    const items = timelineOf(this.interventions, this.records, this.effects, byId("timeline-all").checked, zoom);
     show(byId("timeline"), ...items.length ? items : [h("li", { class: "line none" }, h("p", {}, "Nothing so far: no rule has fired."))]);
   }
 

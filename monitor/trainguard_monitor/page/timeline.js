@@ -1,24 +1,24 @@
 // The story of a run, the newest first: what was found, what was done about it, and whether it helped.
 
 import { h } from "./dom.js";
-import { clock } from "./format.js";
-import { VERDICTS, because, capital, done, listed, plannedAll } from "./words.js";
+import { clock, number, signalName } from "./format.js";
+import { VERDICTS, acted, because, capital, done, listed, plannedAll } from "./words.js";
 
 const ANSWERS = new Set(["act", "await_approval", "observe"]);
 const SIGNS = { applied: "✓", waiting: "…", refused: "✗", expired: "✗", failed: "✗", lost: "✗" };
 
 /**
- * List items, the newest first, of decisions (as `/interventions` has them) and of records of the journal. With `all`,
- * also of checkpoints, of rules that held back, and of how long incidents took.
+ * List items, the newest first, of decisions (as `/interventions` has them, their `effects` beside them) and of records
+ * of the journal. With `all`, also of checkpoints, of rules that held back, and of the end of incidents.
  */
-export function timelineOf(interventions, records, all, zoom) {
+export function timelineOf(interventions, records, effects, all, zoom) {
   const decided = interventions
     .filter((decision) => all || ANSWERS.has(decision.verdict))
-    .map((decision) => ({ ...decision, item: () => (ANSWERS.has(decision.verdict) ? card(decision, zoom) : held(decision)) }));
-  const acted = new Set(decided.map((decision) => `${decision.rule} ${decision.step}`));
+    .map((decision) => ({ ...decision, item: () => (ANSWERS.has(decision.verdict) ? card(decision, effects.of(decision), zoom) : held(decision)) }));
+  const answered = new Set(decided.map((decision) => `${decision.rule} ${decision.step}`));
   const told = gathered(records)
     .filter((record) => all || !(record.type === "promoted" || record.type === "opened" || isEnd(record)))
-    .filter((record) => !(record.after === "firing" && acted.has(`${record.rule} ${record.step}`)))
+    .filter((record) => !(record.after === "firing" && answered.has(`${record.rule} ${record.step}`)))
     .filter((record) => record.after !== "pending" && record.before !== "pending" || record.after === "firing")
     .map((record) => ({ ...record, item: () => plain(record) }));
   return [...decided, ...told].sort((a, b) => b.time - a.time || (b.step ?? 0) - (a.step ?? 0)).map(({ item }) => item());
@@ -40,7 +40,7 @@ function gathered(records) {
   return lines;
 }
 
-function card(decision, zoom) {
+function card(decision, effect, zoom) {
   const { verification, approval, verdict, rule, onset, step } = decision;
   const last = Math.max(step, verification?.step ?? 0, ...decision.actions.map((action) => action.step ?? 0));
   const around = Math.max(40, 2 * (last - onset));
@@ -50,14 +50,14 @@ function card(decision, zoom) {
     h("p", {}, `${because(decision)}.`),
     deeds(decision),
     approval ? h("p", {}, `${approval.approved ? "Approved" : "Denied"} by ${approval.by}.`) : null,
-    verification ? verified(verification) : null,
+    verification ? verified(decision, effect) : null,
     h("p", { class: "tools" },
       h("button", { type: "button", class: "quiet", onclick: () => zoom(Math.max(0, onset - around), last + around) },
         "Show in the charts", h("span", { class: "unseen" }, `: ${rule} at step ${step}`))));
 }
 
 function title({ verdict, rule }) {
-  return { act: `${rule} acted`, observe: `${rule} would have acted`, await_approval: `${rule} asks a person` }[verdict];
+  return { act: acted(rule), observe: `${rule} would have acted`, await_approval: `${rule} asks a person` }[verdict];
 }
 
 function deeds({ verdict, actions }) {
@@ -70,10 +70,11 @@ function deeds({ verdict, actions }) {
     action.step ? h("span", { class: "step" }, `step ${action.step}`) : null)));
 }
 
-function verified({ helped, step, reason }) {
+function verified({ rule, step: at, verification: { helped, step, reason } }, effect) {
+  const change = effect ? `: ${signalName(effect.signal).toLowerCase()} ${number(effect.before, 3)} → ${number(effect.after, 3)}` : "";
   return [h("p", { class: `verified ${helped ? "helped" : "failed"}` },
-    h("strong", {}, helped ? "✓ It helped" : "✗ It did not help"), `, as of step ${step}`), h("details", { class: "how" },
-    h("summary", {}, "how that was judged"), h("code", {}, reason))];
+    h("strong", {}, helped ? "✓ It helped" : "✗ It did not help"), `${change}, by step ${step}`), h("details", { class: "how" },
+    h("summary", {}, "how that was judged", h("span", { class: "unseen" }, `: ${rule} at step ${at}`)), h("code", {}, reason))];
 }
 
 function held(decision) {

@@ -1,6 +1,6 @@
 // Actions, decisions and outcomes in words.
 
-import { number } from "./format.js";
+import { number, plural } from "./format.js";
 
 const TIMES = { 0.1: "cut to a tenth", 0.25: "cut to a quarter", 0.5: "halve", 2: "double" };
 const TIMED = { 0.1: "cut to a tenth", 0.25: "cut to a quarter", 0.5: "halved", 2: "doubled" };
@@ -16,7 +16,7 @@ export const VERDICTS = {
   hold_inhibited: "held back: another rule speaks first",
   hold_settling: "held back: the last action is still settling",
   hold_in_flight: "held back: an intervention is under way",
-  hold_outranked: "held back: another rule acts",
+  hold_outranked: "held back: another intervention comes first",
   hold_unsupported: "held back: the trainer can't do this",
 };
 
@@ -43,7 +43,9 @@ export function planned({ kind, params }) {
     case "stop":
       return "stop the training";
     case "pause":
-      return "pause the training";
+      return `pause the training${params.at_most ? `, for ${params.at_most} at most` : ""}`;
+    case "skip_steps":
+      return `drop the next ${plural(params.count, "update")}`;
     case "resume":
       return "let the training go on";
     default:
@@ -84,6 +86,9 @@ function change(action) {
 
 const changed = (kind) => ({ set_lr: "learning rate", rewarm_lr: "learning rate", set_weight_decay: "weight decay" })[kind]
   ?? kind.replaceAll("_", " ");
+
+/** Who acted, as a clause without an object: a rule, or a person by hand. */
+export const acted = (rule) => (rule === "manual" ? "An order by hand" : `${rule} acted`);
 
 /** Why a decision was taken: its summary, else its reason. */
 export const because = (decision) => capital(decision.summary || decision.reason);

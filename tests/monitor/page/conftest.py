@@ -12,8 +12,10 @@ from tests.monitor.helpers import ScriptedTrainer, interventions_of, running, se
 from tests.support.browser import Browser, chromium
 from trainguard_monitor.daemon import Daemon
 from trainguard_monitor.http.app import build_app
+from trainguard_monitor.http.security import Door
 from trainguard_rules import load_rules
 
+TOKEN = "a-token-of-many-characters"
 RULES = """\
 params: {ceiling: 10}
 checkpoints: {good_after: 5 steps}
@@ -74,7 +76,7 @@ def daemon(runs: Path, tmp_path: Path) -> Iterator[Daemon]:
 
 @pytest.fixture
 def url(daemon: Daemon, browser: Browser) -> Iterator[str]:
-    with serving(build_app(daemon)) as url:
+    with serving(build_app(daemon, door=Door(TOKEN))) as url:
         yield url
         browser.forget(url)
         daemon.feed.close()

@@ -91,7 +91,7 @@ def test_timeline(page: Browser) -> None:
     assert "GradientExplosion acted" in text
     assert "Norm 99 at step 123, <b>far</b> above." in text
     assert "Learning rate halved: 1 → 0.5" in text
-    assert "It helped, as of step 136" in text
+    page.until(lambda: "It helped: gradient norm 99 → 1.1, by step 136" in page.text("#timeline"))
     assert "checkpoint" not in text
     page.find("#timeline-all").click()
     page.until(lambda: "The checkpoint of step 100 is good" in page.text("#timeline"))
@@ -164,9 +164,9 @@ def test_log_scale_and_other_signals(page: Browser, story: ScriptedTrainer) -> N
     assert [name.text for name in page.all(".chart-name")] == ["Loss", "Gradient norm", "Confidence"]
     page.driver.refresh()
     page.until(lambda: [name.text for name in page.all(".chart-name")] == ["Loss", "Gradient norm", "Confidence"])
-    choices = page.until(lambda: [option.text for option in page.all(".range option")])
+    choices = page.until(lambda: [option.text for option in page.all("#chooser option")])
     assert choices == ["Add a signal…", "Learning rate", "My score"]
-    page.all(".range option")[2].click()
+    page.all("#chooser option")[2].click()
     page.until(lambda: [name.text for name in page.all(".chart-name")][-1] == "My score")
 
 
