@@ -22,6 +22,7 @@ from trainguard_monitor.cadence import Cadence
 from trainguard_monitor.discovery import Discovery
 from trainguard_monitor.driver import Driver
 from trainguard_monitor.feed import Feed, Word
+from trainguard_monitor.notifier.firing import Sink
 from trainguard_monitor.table import RulesView, RunDetail, RunView, Taken
 from trainguard_rules import RuleBook
 from trainguard_wire import Input, LeaseHeld, RunDirectory, RunDirectoryError
@@ -70,10 +71,20 @@ class _Post:
 class Daemon:
     """Follows the runs in a directory, or the one run that the directory is, under one rule book."""
 
-    def __init__(self, directory: Path, book: RuleBook, *, polling: bool = False, clock: Clock | None = None) -> None:
+    def __init__(
+        self,
+        directory: Path,
+        book: RuleBook,
+        *,
+        polling: bool = False,
+        clock: Clock | None = None,
+        sink: Sink | None = None,
+    ) -> None:
+        """``sink`` is told of each guard that fires."""
         self.directory = directory
         self.book = book
         self.feed = Feed()
+        self._sink = sink
         self._clock = clock or Clock()
         self._loaded_at = self._clock.wall()
         self._inbox: SimpleQueue[_Message] = SimpleQueue()  # its put() may be called from a signal handler
@@ -262,7 +273,7 @@ class Daemon:
         for path, post in list(self._posts.items()):
             if path not in found or post.driver.is_gone():
                 log.info("%s: removed", post.driver.run.name, extra={"run": post.driver.run.name})
-                post.driver.close()
+                post.driver.close(gone=True)
                 del self._posts[path]
                 self.feed.publish(post.driver.run.name, [], [Word("removed")])
         for path in found.keys() - self._posts.keys():
@@ -271,7 +282,7 @@ class Daemon:
 
     def _admit(self, run: RunDirectory) -> None:
         log.info("%s: found", run.name, extra={"run": run.name})
-        driver = Driver(run, self.book, clock=self._clock.wall, feed=self.feed)
+        driver = Driver(run, self.book, clock=self._clock.wall, feed=self.feed, sink=self._sink)
         self._posts[run.path] = _Post(driver, self._clock.monotonic())
         self.feed.publish(run.name, [], [Word("found")])
 

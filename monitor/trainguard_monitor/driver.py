@@ -22,12 +22,13 @@ from trainguard_monitor.delivery import Delivery
 from trainguard_monitor.feed import Feed, Word
 from trainguard_monitor.lockstep import Lockstep
 from trainguard_monitor.logs import RunLog
+from trainguard_monitor.notifier.firing import Firing, Sink
 from trainguard_monitor.portrait import detail_of, view_of
 from trainguard_monitor.succession import Succession
 from trainguard_monitor.table import RunDetail, RunState, RunView, Taken
 from trainguard_monitor.tally import Tally, Zeros
 from trainguard_rules import CatchUp, Engine, Output, RuleBook
-from trainguard_wire import Control, Derived, Input, Opened, Order, RunDirectory, Telemetry, __version__
+from trainguard_wire import Control, Derived, Input, Order, RunDirectory, Telemetry, __version__
 from trainguard_wire.hold import Hold, opened_here
 
 log = logging.getLogger(__name__)
@@ -43,12 +44,14 @@ class Driver:
         *,
         clock: Callable[[], float] = time.time,
         feed: Feed | None = None,
+        sink: Sink | None = None,
     ) -> None:
         self.run = run
         self.book = book
         self._clock = clock
         self._log = RunLog(log, run.name)
         self._feed = feed or Feed()
+        self._firing = Firing(run.name, sink)
         self._lock = threading.Lock()
         self._hold: Hold | None = None
         self._coming: RuleBook | None = None
@@ -122,6 +125,8 @@ class Driver:
         else:
             self._deliver(now)
             self._tell_feed(records)
+            if self.has_ended:
+                self._firing.end(self._clock())
         return bool(records)
 
     def take_in(self, record: Input) -> Taken:
@@ -185,10 +190,13 @@ class Driver:
     def fail(self) -> None:
         """Let go of a run that can't be driven, and show it as failed."""
         self._failed = True
+        self._firing.let_go()
         self.close()
 
-    def close(self) -> None:
-        """Give the run back. Whoever takes it next catches up from the files."""
+    def close(self, *, gone: bool = False) -> None:
+        """Give the run back. Whoever takes it next catches up from the files, unless they are ``gone``."""
+        if gone:
+            self._firing.end(self._clock())
         self._give_up_succession()
         if self._coming is not None:
             self.book, self._coming = self._coming, None
@@ -242,6 +250,7 @@ class Driver:
     def _follow(self, hold: Hold, output: Output) -> list[Derived]:
         self._tally.note(output.journal)
         self._news += output.journal
+        self._firing.follow(output.journal, self._engine)
         self._record(hold, output.journal)
         if output.control and self._delivery is not None:
             self._delivery.fresh = True
@@ -258,18 +267,13 @@ class Driver:
                 self._begin(hold, anew=True)
             return
         due = hold.outbox.undelivered(self._engine.open_control())
-        opened = self._opened(plan.from_record)
-        if self.has_ended and hold.chain and not (plan.missing or due):
-            hold.outbox.head(opened)  # or each start would add a line to every run that is over
-        else:
-            hold.outbox.record([opened, *plan.missing])
+        nothing_new = self.has_ended and bool(hold.chain) and not (plan.missing or due)
+        self._begin_chain(hold, plan.from_record, plan.missing, later=nothing_new)
         with self._lock:
             self._tally.note(catchup.earlier)
             self._tally.note(plan.records)
             self._catchup = hold.chain = None
-        self._flush(due)
-        self._feed.publish(self.run.name, [], [Word("followed")])
-        self._log.info(f"followed from record {plan.from_record} on, now at step {self._tally.step}")
+        self._announce("followed", f"followed from record {plan.from_record} on, now at step {self._tally.step}", due)
 
     def _hand_over(self, hold: Hold, succession: Succession) -> None:
         """The rules in force have had their last word."""
@@ -278,28 +282,34 @@ class Driver:
             self._engine, self.book = succession.engine, succession.book
             self._tally.zeros = Zeros.of(self.book)
         self._succession = self._coming = None
-        opened = self._opened(self._engine.records)
-        if self.has_ended:
-            hold.outbox.head(opened)
-        else:
-            hold.outbox.record([opened])
-        self._flush()
-        self._feed.publish(self.run.name, [], [Word("rules")])
-        self._log.info(f"judged by other rules from record {self._engine.records} on")
+        self._begin_chain(hold, self._engine.records, [], later=self.has_ended)
+        self._announce("rules", f"judged by other rules from record {self._engine.records} on")
+
+    def _announce(self, what: str, said: str, due: Iterable[Control] | None = None) -> None:
+        """Rules are at work: tell the trainer what is due, and the world."""
+        self._flush(due)
+        if not self.has_ended:
+            self._firing.look(self._engine, self._clock())
+        self._feed.publish(self.run.name, [], [Word(what)])
+        self._log.info(said)
 
     def _give_up_succession(self) -> None:
         if self._succession is not None:
             self._succession.close()
             self._succession = None
 
-    def _opened(self, from_record: int) -> Opened:
-        return opened_here(
+    def _begin_chain(self, hold: Hold, from_record: int, missing: Sequence[Derived], *, later: bool) -> None:
+        opened = opened_here(
             time=self._clock(),
             version=__version__,
             rules=", ".join(self.book.sources),
             rules_sha256=self.book.sha256,
             from_record=from_record,
         )
+        if later:  # or each start would add a line to every run that is over
+            hold.outbox.head(opened)
+        else:
+            hold.outbox.record([opened, *missing])
 
     def _tell_feed(self, records: Iterable[Telemetry]) -> None:
         news, self._news = self._news, []

@@ -16,7 +16,7 @@ STEPS = (0.0, 1.0, 2.0, 5.0, 20.0, inf)
 
 @dataclass
 class Distribution:
-    """Counts of values by upper bound; ``newest`` is the last value and the step it was seen at, by bucket."""
+    """Counts of values by upper bound; ``newest`` is the last value seen at a step, and the step, by bucket."""
 
     bounds: tuple[float, ...]
     total: float = 0.0
@@ -26,11 +26,12 @@ class Distribution:
     def __post_init__(self) -> None:
         self.counts, self.newest = [0] * len(self.bounds), [None] * len(self.bounds)
 
-    def add(self, value: float, step: int) -> None:
+    def add(self, value: float, step: int | None = None) -> None:
         bucket = bisect_left(self.bounds, value)
         self.counts[bucket] += 1
-        self.newest[bucket] = (value, step)
         self.total += value
+        if step is not None:
+            self.newest[bucket] = (value, step)
 
     def copy(self) -> "Distribution":
         """A snapshot that another thread may read."""

@@ -12,7 +12,8 @@ from tests.monitor.conftest import NewTrainer
 from tests.monitor.helpers import START, ScriptedTrainer, interventions_of, running, serving, until
 from trainguard_monitor.daemon import Daemon
 from trainguard_monitor.http.app import build_app
-from trainguard_monitor.http.prometheus_api import rfc3339, scientific
+from trainguard_monitor.http.prometheus_api import scientific
+from trainguard_monitor.times import rfc3339
 from trainguard_rules import load_rules
 
 RULES = """\

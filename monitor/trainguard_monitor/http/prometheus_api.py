@@ -5,7 +5,6 @@ the runs it is pending or firing in are its alerts, told apart by the label ``ru
 """
 
 from collections.abc import Iterable, Iterator
-from datetime import UTC, datetime
 from decimal import Decimal
 from itertools import groupby
 from typing import Any
@@ -20,12 +19,13 @@ from starlette.routing import Route
 from trainguard_monitor.exposition import plain_text
 from trainguard_monitor.http.envelope import Query, success
 from trainguard_monitor.metrics import MonitorCollector, build_registry
+from trainguard_monitor.notifier.alert import labels_of
 from trainguard_monitor.table import Monitor, RunView
+from trainguard_monitor.times import NEVER, rfc3339
 from trainguard_rules import Rule, RuleDetail
 from trainguard_rules.durations import Duration
 from trainguard_wire.journal import AlertState
 
-_NEVER = "0001-01-01T00:00:00Z"
 _LOUDEST: tuple[AlertState, ...] = ("firing", "pending")
 
 
@@ -103,7 +103,7 @@ def _groups(
         for status in view.rules:
             statuses.setdefault(status.name, []).append((status.evaluations, status.unknown))
     last = max((view.last_sample for view in runs if view.last_sample is not None), default=None)
-    seen = {"evaluationTime": 0, "lastEvaluation": _NEVER if last is None else rfc3339(last)}
+    seen = {"evaluationTime": 0, "lastEvaluation": NEVER if last is None else rfc3339(last)}
     for (file, group), members in groupby(rules, key=lambda rule: (rule.file, rule.group)):
         shown = [_rule(rule, statuses.get(rule.name, []), alerts.get(rule.name, [])) | seen for rule in members]
         if not with_alerts:
@@ -132,10 +132,10 @@ def _rule(rule: Rule, counts: list[tuple[int, int]], alerts: list[dict[str, Any]
 def _alert(run: str, rule: RuleDetail) -> dict[str, Any]:
     status = rule.status
     return {
-        "labels": {"alertname": status.name, "run": run, **rule.rule.labels},
+        "labels": labels_of(run, rule),
         "annotations": rule.annotations,
         "state": status.state,
-        "activeAt": _NEVER if status.since_time is None else rfc3339(status.since_time),
+        "activeAt": NEVER if status.since_time is None else rfc3339(status.since_time),
         "value": "NaN" if status.value is None else scientific(status.value),
     }
 
@@ -143,14 +143,6 @@ def _alert(run: str, rule: RuleDetail) -> dict[str, Any]:
 def _seconds(duration: Duration) -> int:
     """Prometheus counts in seconds; what is counted in steps or epochs has none."""
     return duration.amount if duration.unit == "seconds" else 0
-
-
-def rfc3339(time: float) -> str:
-    """Unix seconds as Prometheus writes a time."""
-    try:
-        return datetime.fromtimestamp(time, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
-    except (ValueError, OverflowError, OSError):  # a trainer's clock may say anything
-        return _NEVER
 
 
 def scientific(value: float) -> str:
