@@ -52,6 +52,22 @@ def prometheus(config: Path, data: Path) -> Iterator[str]:
         yield url
 
 
+@contextmanager
+def alertmanager(config: Path, data: Path, port: int) -> Iterator[str]:
+    """An Alertmanager with this configuration, on loopback alone; gives its URL."""
+    url = f"http://127.0.0.1:{port}"
+    command = [
+        need("prometheus-alertmanager"),
+        f"--config.file={config}",
+        f"--storage.path={data}",
+        f"--web.listen-address={url.removeprefix('http://')}",
+        f"--web.external-url={url}",
+        "--cluster.listen-address=",
+    ]
+    with daemon(command, f"{url}/-/ready", data.with_suffix(".log")):
+        yield url
+
+
 def _wait(process: "subprocess.Popen[bytes]", url: str, log: Path) -> None:
     deadline = time.monotonic() + READY_SECONDS
     while True:
