@@ -17,6 +17,9 @@ from click.testing import CliRunner
 from trainguard_monitor.cli import main
 from trainguard_monitor.cli.settings import settable
 from trainguard_monitor.metrics import build_registry
+from trainguard_monitor.notifier.endpoint import Endpoint
+from trainguard_monitor.notifier.metrics import NotifierCollector
+from trainguard_monitor.notifier.notifier import Notifier
 from trainguard_monitor.table import RulesView, RunView
 from trainguard_rules import RuleBook, load_text, shipped_packs
 from trainguard_rules.actions import ACTIONS
@@ -177,7 +180,9 @@ class OneRun:
 def families() -> set[str]:
     """The metrics of the monitor, by the names that a scrape shows."""
     suffix = {"counter": "_total", "info": "_info"}
-    return {family.name + suffix.get(family.type, "") for family in build_registry(OneRun()).collect()}
+    notifier = Notifier([Endpoint("http://127.0.0.1:9093")], "")
+    found = [*build_registry(OneRun()).collect(), *NotifierCollector(notifier).collect()]
+    return {family.name + suffix.get(family.type, "") for family in found}
 
 
 def test_metrics():

@@ -36,6 +36,8 @@ class Sidecar:
         rules: Sequence[str],
         listen: str,
         token_file: Path | None = None,
+        alertmanagers: Sequence[str] = (),
+        external_url: str | None = None,
         log_format: str = "text",
     ) -> "Sidecar":
         """Start it and wait until it follows the runs in ``directory``. Raises `SidecarError`."""
@@ -44,6 +46,8 @@ class Sidecar:
         command += [f"--rules={name}" for name in rules]
         command += [f"--listen={listen}", f"--ready-file={folder.name}/address"]
         command += [] if token_file is None else [f"--token-file={token_file}"]
+        command += [f"--alertmanager={url}" for url in alertmanagers]
+        command += [] if external_url is None else [f"--external-url={external_url}"]
         command += [f"--log-format={log_format}", "--log-level=warning", "--stop-with-stdin"]
         process = subprocess.Popen(command, stdin=subprocess.PIPE, start_new_session=True, env=_undisturbed())
         sidecar = cls(process, folder)

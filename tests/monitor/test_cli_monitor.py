@@ -179,6 +179,13 @@ def test_sighup_loads_the_rules_anew(start: Start, runs: Path, rules_file: Path,
     assert "did you mean 'grad_norm'?" in errors
 
 
+def test_an_address_of_no_alertmanager(runs: Path, rules_file: Path) -> None:
+    """It is named without its password, and the exit code is 2."""
+    done = _run("monitor", runs, "--rules", rules_file, "--listen=127.0.0.1:0", "--alertmanager=ada:p4ss@host:9093")
+    assert done.returncode == 2
+    assert "Alertmanager 'host:9093': want http://HOST:PORT" in done.stderr
+
+
 def test_acts_on_the_word_of_who_has_the_token(
     start: Start, runs: Path, rules_file: Path, trainer: ScriptedTrainer, tmp_path: Path
 ) -> None:

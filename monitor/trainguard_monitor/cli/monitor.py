@@ -12,19 +12,26 @@ from typing import TYPE_CHECKING
 import click
 
 from trainguard_monitor.cli.faults import Fault, Held
-from trainguard_monitor.cli.options import listen_option, log_format_option, rules_option, token_file_option
+from trainguard_monitor.cli.options import (
+    alertmanager_options,
+    listen_option,
+    log_format_option,
+    rules_option,
+    token_file_option,
+)
 
 if TYPE_CHECKING:
     from socket import socket
 
     from trainguard_monitor.http.security import Door
     from trainguard_monitor.logs import LogFormat
+    from trainguard_monitor.notifier.notifier import Notifier
     from trainguard_rules import RuleBook
 
 EPILOG = """\b
 Exit codes:
   0  stopped by SIGTERM or SIGINT, every run read to its end
-  2  the command line, a rule file, the listen address or the token file is no good
+  2  the command line, a rule file, the token file or an address is no good
   3  RUNS_DIR is a single run, and another monitor drives it
 """
 
@@ -34,6 +41,7 @@ Exit codes:
 @rules_option
 @listen_option("127.0.0.1:9464")
 @token_file_option
+@alertmanager_options
 @click.option("--polling", is_flag=True, help="Find new runs by polling, for NFS and other shared file systems.")
 @click.option("--ready-file", type=click.Path(path_type=Path), help="Write the address here once ready.")
 @log_format_option
@@ -50,6 +58,8 @@ def monitor(
     rules: Sequence[str],
     listen: str,
     token_file: Path | None,
+    alertmanagers: Sequence[str],
+    external_url: str | None,
     polling: bool,
     ready_file: Path | None,
     log_format: "LogFormat",
@@ -74,21 +84,25 @@ def monitor(
 
     configure(log_format, log_level)
     _allow_many_files()
-    daemon = Daemon(runs_dir, _load(rules), polling=polling)
+    book = _load(rules)
     try:
         bound = bind(listen)
     except AddressError as error:
         raise Fault(str(error)) from None
+    notifier = _notifier(alertmanagers, external_url or f"http://{address_of(bound)}")
+    daemon = Daemon(runs_dir, book, polling=polling, sink=notifier)
     reloader = Reloader(daemon, rules)
     watch = RuleWatch(reloader, polling=polling)
     door, loopback = _door(token_file, bound)
-    server = Server(build_app(daemon, door=door, reload=reloader.reload, loopback=loopback), bound)
+    app = build_app(daemon, door=door, reload=reloader.reload, loopback=loopback, notifier=notifier)
+    server = Server(app, bound)
     _stop_on_signals(daemon.stop)
     signal.signal(signal.SIGHUP, lambda *_: watch.request())
     if stop_with_stdin:
         threading.Thread(target=_when_stdin_closes, args=(daemon.stop,), daemon=True).start()
     server.start()
     watch.start()
+    notifier.start()
     try:
         daemon.run(on_ready=lambda: _announce(runs_dir, address_of(bound), ready_file))
     except LeaseHeld as error:
@@ -97,6 +111,7 @@ def monitor(
         raise Fault(f"can't watch {runs_dir}: {error}") from None
     finally:
         watch.stop()
+        notifier.stop()
         server.stop()
 
 
@@ -133,6 +148,16 @@ def _allow_many_files() -> None:
     if soft != hard:
         with suppress(ValueError, OSError):  # some systems have a hard limit that can't be had
             resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+
+
+def _notifier(alertmanagers: Sequence[str], external_url: str) -> "Notifier":
+    from trainguard_monitor.notifier.endpoint import Endpoint, EndpointError
+    from trainguard_monitor.notifier.notifier import Notifier
+
+    try:
+        return Notifier([Endpoint(url) for url in alertmanagers], external_url)
+    except EndpointError as error:
+        raise Fault(str(error)) from None
 
 
 def _announce(runs_dir: Path, address: str, ready_file: Path | None) -> None:

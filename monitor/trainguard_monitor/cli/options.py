@@ -58,3 +58,19 @@ def log_format_option(command: _Command) -> _Command:
         show_default=True,
         help="How to log to standard error: as text for people, or one JSON object a line.",
     )(command)
+
+
+def alertmanager_options(command: _Command) -> _Command:
+    told = click.option(
+        "--alertmanager",
+        "alertmanagers",
+        metavar="URL",
+        multiple=True,
+        help="Tell this Alertmanager of every guard that fires, e.g. http://127.0.0.1:9093. Repeat for several.",
+    )
+    link = click.option(
+        "--external-url",
+        metavar="URL",
+        help="Where people reach the monitor, for links in alerts. Where it listens, if not given.",
+    )
+    return told(link(command))

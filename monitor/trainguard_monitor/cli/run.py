@@ -13,7 +13,13 @@ from typing import TYPE_CHECKING
 import click
 
 from trainguard_monitor.cli.faults import SIGNALLED, Fault, NotExecutable, NotFound
-from trainguard_monitor.cli.options import listen_option, log_format_option, rules_option, token_file_option
+from trainguard_monitor.cli.options import (
+    alertmanager_options,
+    listen_option,
+    log_format_option,
+    rules_option,
+    token_file_option,
+)
 
 if TYPE_CHECKING:
     from trainguard_monitor.logs import LogFormat
@@ -26,7 +32,7 @@ LOOK_SECONDS = 0.2
 EPILOG = """\b
 Exit codes:
   the training's own; 128 + N when signal N killed it
-  2    the command line, a rule file, the listen address or the token file is no good; nothing was started
+  2    the command line, a rule file, the token file or an address is no good; nothing was started
   126  COMMAND can't be executed
   127  COMMAND was not found
 """
@@ -47,6 +53,7 @@ Exit codes:
 @rules_option
 @listen_option("127.0.0.1:0")
 @token_file_option
+@alertmanager_options
 @log_format_option
 @click.argument("command", nargs=-1, required=True, type=click.UNPROCESSED)
 @click.pass_context
@@ -56,6 +63,8 @@ def run(
     rules: Sequence[str],
     listen: str,
     token_file: Path | None,
+    alertmanagers: Sequence[str],
+    external_url: str | None,
     log_format: "LogFormat",
     command: Sequence[str],
 ) -> None:
@@ -74,7 +83,15 @@ def run(
     configure(log_format, "info", text="trainguard: %(message)s")
     session = Session(runs_dir, time.time())
     try:
-        sidecar = Sidecar.start(runs_dir, rules=rules, listen=listen, token_file=token_file, log_format=log_format)
+        sidecar = Sidecar.start(
+            runs_dir,
+            rules=rules,
+            listen=listen,
+            token_file=token_file,
+            alertmanagers=alertmanagers,
+            external_url=external_url,
+            log_format=log_format,
+        )
     except SidecarError as error:
         raise Fault(str(error)) from None
     try:

@@ -13,21 +13,28 @@ from trainguard_monitor.http.prometheus_api import PrometheusApi
 from trainguard_monitor.http.reading import Reading
 from trainguard_monitor.http.security import Door, LoopbackNames
 from trainguard_monitor.http.webhook import Webhook
+from trainguard_monitor.notifier.notifier import Notifier
 from trainguard_monitor.table import Monitor
 
 
 def build_app(
-    monitor: Monitor, *, door: Door | None = None, reload: Reload | None = None, loopback: str | None = None
+    monitor: Monitor,
+    *,
+    door: Door | None = None,
+    reload: Reload | None = None,
+    loopback: str | None = None,
+    notifier: Notifier | None = None,
 ) -> Starlette:
     """The application that shows ``monitor``, and changes things for whoever the ``door`` lets in: nobody by default.
 
     ``reload`` loads the rules anew and says why not, where they are no good. ``loopback`` is the address the
-    application is served at, where that is one of loopback: then it answers to loopback's names only.
+    application is served at, where that is one of loopback: then it answers to loopback's names only. ``notifier`` is
+    shown with the metrics.
     """
     door = door or Door()
     return Starlette(
         routes=[
-            *PrometheusApi(monitor).routes(),
+            *PrometheusApi(monitor, notifier).routes(),
             *Reading(monitor).routes(),
             *Events(monitor).routes(),
             *Changing(monitor, door, reload).routes(),

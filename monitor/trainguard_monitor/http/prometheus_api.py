@@ -20,6 +20,8 @@ from trainguard_monitor.exposition import plain_text
 from trainguard_monitor.http.envelope import Query, success
 from trainguard_monitor.metrics import MonitorCollector, build_registry
 from trainguard_monitor.notifier.alert import labels_of
+from trainguard_monitor.notifier.metrics import NotifierCollector
+from trainguard_monitor.notifier.notifier import Notifier
 from trainguard_monitor.table import Monitor, RunView
 from trainguard_monitor.times import NEVER, rfc3339
 from trainguard_rules import Rule, RuleDetail
@@ -32,11 +34,13 @@ _LOUDEST: tuple[AlertState, ...] = ("firing", "pending")
 class PrometheusApi:
     """The routes."""
 
-    def __init__(self, monitor: Monitor) -> None:
+    def __init__(self, monitor: Monitor, notifier: Notifier | None = None) -> None:
         self._monitor = monitor
         self._collector = MonitorCollector(monitor)
         self._registry = build_registry(monitor)
         ProcessCollector(registry=self._registry)
+        if notifier is not None:
+            self._registry.register(NotifierCollector(notifier))
 
     def routes(self) -> list[Route]:
         return [

@@ -4,7 +4,7 @@ import base64
 import http.client
 import ssl
 from typing import Literal
-from urllib.parse import unquote, urlsplit, urlunsplit
+from urllib.parse import unquote, urlsplit
 
 PATH = "/api/v2/alerts"
 TIMEOUT_SECONDS = 10.0
@@ -30,16 +30,16 @@ class Endpoint:
     """
 
     def __init__(self, url: str) -> None:
-        wanted = "want http://HOST:PORT, e.g. http://127.0.0.1:9093"
+        wanted = f"Alertmanager {_without_password(url)!r}: want http://HOST:PORT, e.g. http://127.0.0.1:9093"
         try:
             parts = urlsplit(url)
             host, port = parts.hostname, parts.port
         except ValueError as error:
-            raise EndpointError(f"{error}; {wanted}") from None
+            raise EndpointError(f"{wanted} ({error})") from None
         if parts.scheme not in ("http", "https") or not host:
             raise EndpointError(wanted)
         if parts.query or parts.fragment:
-            raise EndpointError(f"{wanted}, without ? and #")
+            raise EndpointError(f"{wanted} (and neither ? nor #)")
         self._tls = parts.scheme == "https"
         self._host, self._port = host, port
         self._path = parts.path.rstrip("/") + PATH
@@ -47,7 +47,7 @@ class Endpoint:
         if parts.username is not None:
             login = f"{unquote(parts.username)}:{unquote(parts.password or '')}"
             self._headers["Authorization"] = "Basic " + base64.b64encode(login.encode()).decode()
-        self.name = urlunsplit((parts.scheme, parts.netloc.rpartition("@")[2], parts.path.rstrip("/"), "", ""))
+        self.name = _without_password(url).rstrip("/")
 
     def post(self, body: bytes) -> None:
         """Send alerts. Raises `PostError`."""
@@ -71,3 +71,9 @@ class Endpoint:
             context = ssl.create_default_context()
             return http.client.HTTPSConnection(self._host, self._port, timeout=TIMEOUT_SECONDS, context=context)
         return http.client.HTTPConnection(self._host, self._port, timeout=TIMEOUT_SECONDS)
+
+
+def _without_password(url: str) -> str:
+    """A URL, or what was meant to be one, as it may be shown."""
+    scheme, colon, rest = url.rpartition("://")
+    return scheme + colon + rest.rpartition("@")[2]

@@ -27,6 +27,8 @@ class NotifierCollector(Collector):
 
     def collect(self) -> Iterator[Metric]:
         views = self._notifier.views()
+        if not views:
+            return
         sent = CounterMetricFamily("trainguard_notifications", "Alerts that Alertmanager took.", labels=LABELS)
         failed = CounterMetricFamily(
             "trainguard_notifications_failed",
