@@ -215,16 +215,7 @@ class Driver:
             return detail_of(self.run, self._view(), self._engine)
 
     def _view(self) -> RunView:
-        hold = self._hold
-        return view_of(
-            self.run.name,
-            self._state(),
-            self.book,
-            self._engine,
-            self._tally,
-            corrupt=hold.telemetry.corrupt if hold else 0,
-            write_failures=hold.outbox.failures if hold else 0,
-        )
+        return view_of(self.run.name, self._state(), self.book, self._engine, self._tally, self._hold)
 
     def _state(self) -> RunState:
         if self._failed:

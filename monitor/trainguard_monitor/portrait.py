@@ -4,11 +4,10 @@ from trainguard_monitor.table import RunDetail, RunState, RunView
 from trainguard_monitor.tally import Tally
 from trainguard_rules import Engine, RuleBook
 from trainguard_wire import RunDirectory
+from trainguard_wire.hold import Hold
 
 
-def view_of(
-    run: str, state: RunState, book: RuleBook, engine: Engine, tally: Tally, *, corrupt: int, write_failures: int
-) -> RunView:
+def view_of(run: str, state: RunState, book: RuleBook, engine: Engine, tally: Tally, hold: Hold | None) -> RunView:
     """A snapshot; nobody may be feeding the engine meanwhile."""
     zeros = tally.zeros
     return RunView(
@@ -31,10 +30,10 @@ def view_of(
         latency_seconds=tally.latencies.seconds.copy(),
         latency_steps=tally.latencies.steps.copy(),
         received=dict(tally.received),
-        corrupt=corrupt,
+        corrupt=hold.telemetry.corrupt if hold else 0,
         late=engine.late,
         trainer_lost=tally.trainer_lost,
-        write_failures=write_failures,
+        write_failures=hold.outbox.failures if hold else 0,
     )
 
 
