@@ -36,9 +36,10 @@ class Refused(ClientError):
 class Client:
     """Asks the monitor at ``url``; with a ``token`` it may change something. Raises `ValueError` for no such URL."""
 
-    def __init__(self, url: str, token: str | None = None) -> None:
+    def __init__(self, url: str, token: str | None = None, patience: float = PATIENCE_SECONDS) -> None:
         self.url = _normal(url)
         self._token = token
+        self._patience = patience
         self._opener = _opener(self.url)
 
     def get(self, path: str, **parameters: str | int) -> Any:
@@ -55,7 +56,7 @@ class Client:
 
     def _ask(self, request: Request) -> Any:
         try:
-            with self._opener.open(request, timeout=PATIENCE_SECONDS) as answer:
+            with self._opener.open(request, timeout=self._patience) as answer:
                 body = answer.read()
         except HTTPError as error:
             with error:

@@ -1,6 +1,6 @@
 """The story of a run in words, from its journal: what was detected, decided, done."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Literal, NamedTuple
 
 from trainguard_wire import (
@@ -51,7 +51,7 @@ def told(record: Journal) -> str | None:
         case Approval():
             return f"{record.by} {'approves' if record.approved else 'denies'} {record.intervention}"
         case Order():
-            return f"{record.by} orders {', then '.join(_planned(a.kind, a.params) for a in record.actions)}"
+            return f"{record.by} orders {', then '.join(planned(a.kind, a.params) for a in record.actions)}"
         case AlertNotice():
             name = record.labels.get("alertname", record.fingerprint)
             said = record.annotations.get("summary", "")
@@ -67,8 +67,8 @@ def entry_of(record: Journal) -> Entry | None:
         case Transition(before="firing"):
             return Entry(record.step, "over", record.rule, f"{record.rule} is over: {record.reason}")
         case Decision(verdict="act"):
-            planned = ", then ".join(_planned(action.kind, action.params) for action in record.actions)
-            return Entry(record.step, "decided", record.rule, f"{record.summary or record.reason}: {planned}")
+            actions = ", then ".join(planned(action.kind, action.params) for action in record.actions)
+            return Entry(record.step, "decided", record.rule, f"{record.summary or record.reason}: {actions}")
         case Decision():
             return Entry(record.step, "decided", record.rule, f"{record.rule} holds: {record.verdict}, {record.reason}")
         case Verification(helped=True):
@@ -86,16 +86,26 @@ def entry_of(record: Journal) -> Entry | None:
             return None
 
 
-def _planned(kind: str, params: dict[str, Parameter]) -> str:
-    match kind:
-        case "scale_lr" | "scale_weight_decay":
-            return f"{kind} by {params['factor']}"
-        case "rewarm_lr":
-            return f"{kind} from {params['start_lr']} over {params['over']} {params['unit']}"
-        case "restore_checkpoint" if "before_step" in params:
-            return f"{kind} from before step {params['before_step']}"
-        case _:
-            return kind
+def planned(kind: str, params: Mapping[str, Parameter]) -> str:
+    """What an action is to do, in words; of one that we do not know, or not in this form, its name."""
+    try:
+        return f"{kind} {_WORDS[kind].format_map(params)}"
+    except (KeyError, ValueError, TypeError):
+        return kind
+
+
+_WORDS = {
+    "scale_lr": "by {factor}",
+    "scale_weight_decay": "by {factor}",
+    "scale_knob": "{name} by {factor}",
+    "set_lr": "to {lr:.6g}",
+    "set_weight_decay": "to {weight_decay:.6g}",
+    "set_knob": "{name} to {value:.6g}",
+    "rewarm_lr": "from {start_lr} over {over} {unit}",
+    "restore_checkpoint": "from before step {before_step}",
+    "skip_steps": "{count}",
+    "pause": "for {at_most} s at most",
+}
 
 
 def _outcome(record: Outcome) -> str:

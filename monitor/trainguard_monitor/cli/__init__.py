@@ -5,6 +5,8 @@ from pathlib import Path
 import click
 
 from trainguard_monitor import __version__
+from trainguard_monitor.cli.act import act
+from trainguard_monitor.cli.approve import approve
 from trainguard_monitor.cli.check import check
 from trainguard_monitor.cli.completion import completion
 from trainguard_monitor.cli.demo import demo
@@ -45,6 +47,10 @@ def main(context: click.Context, config: Path | None) -> None:
         trainguard run -- python train.py
         trainguard status
     \b
+    To act on a run by hand, and to answer a rule that asks before it acts:
+        trainguard act a scale_lr factor=0.5 --token-file token
+        trainguard approve a LossFarAboveBaseline.0.544 --token-file token
+    \b
     To see a training being saved:
         trainguard demo
     \b
@@ -58,5 +64,5 @@ def main(context: click.Context, config: Path | None) -> None:
     context.default_map = read_settings(config, context.command)
 
 
-for command in (run, monitor, status, demo, check, test, replay, explain, schema, completion):
+for command in (run, monitor, status, act, approve, demo, check, test, replay, explain, schema, completion):
     main.add_command(command)

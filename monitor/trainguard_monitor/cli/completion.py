@@ -15,7 +15,7 @@ Exit codes:
 def completion(context: click.Context, shell: str) -> None:
     """Print the script that lets a shell complete what you type.
 
-    Commands, options and their values are completed.
+    Commands, options and their values, names of runs, actions and their parameters are completed.
 
     \b
     For bash, in ~/.bashrc:

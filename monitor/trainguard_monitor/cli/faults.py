@@ -11,8 +11,14 @@ class Fault(click.ClickException):
     exit_code = 2
 
 
+class NotDone(click.ClickException):
+    """What was asked for was understood, and not done."""
+
+    exit_code = 1
+
+
 class Held(Fault):
-    """Another monitor has the run."""
+    """Another monitor has the run, or it has ended."""
 
     exit_code = 3
 
@@ -33,3 +39,9 @@ class Unreachable(Fault):
     """There is no monitor to ask."""
 
     exit_code = 4
+
+
+class Pending(click.ClickException):
+    """What was asked for may be done yet."""
+
+    exit_code = 5
