@@ -11,9 +11,11 @@ HTTP and metrics see the daemon as a `table.Monitor`: what that has answers from
 
 import logging
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from concurrent.futures import Future
+from contextlib import suppress
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from queue import Empty, SimpleQueue
 from typing import Literal, NamedTuple
@@ -24,6 +26,7 @@ from trainguard_monitor.driver import Driver
 from trainguard_monitor.feed import Feed, Word
 from trainguard_monitor.notifier.firing import Sink
 from trainguard_monitor.table import RulesView, RunDetail, RunView, Taken
+from trainguard_monitor.webhooks.sender import Webhooks
 from trainguard_rules import RuleBook
 from trainguard_wire import Input, LeaseHeld, RunDirectory, RunDirectoryError
 
@@ -31,6 +34,7 @@ log = logging.getLogger(__name__)
 
 SCAN_EVERY = 3.0
 SCAN_GAP = 0.02
+NOTIFY_SECONDS = 5.0
 
 
 class _Errand(NamedTuple):
@@ -79,8 +83,9 @@ class Daemon:
         polling: bool = False,
         clock: Clock | None = None,
         sink: Sink | None = None,
+        webhooks: Mapping[str, str] | None = None,
     ) -> None:
-        """``sink`` is told of each guard that fires."""
+        """``sink`` is told of each guard that fires; ``webhooks`` are those that rules may notify: address by name."""
         self.directory = directory
         self.book = book
         self.feed = Feed()
@@ -88,6 +93,7 @@ class Daemon:
         self._clock = clock or Clock()
         self._loaded_at = self._clock.wall()
         self._inbox: SimpleQueue[_Message] = SimpleQueue()  # its put() may be called from a signal handler
+        self._webhooks = Webhooks(webhooks or {}, self.take_in, clock=self._clock.wall)
         self._discovery = Discovery(directory, lambda: self._inbox.put("changed"), polling=polling)
         self._posts: dict[Path, _Post] = {}
         self._changing: list[_Post] = []
@@ -155,6 +161,7 @@ class Daemon:
                 self._look()
                 self._wait()
             self._drain()
+            self._finish_notifications()
         finally:
             self._ready = False
             self.feed.close()
@@ -172,12 +179,14 @@ class Daemon:
         due = min((post.cadence.due for post in self._posts.values()), default=self._scan_at)
         if self._next_change() is not None:
             due = now
-        try:
+        with suppress(Empty):
             self._receive(self._inbox.get(timeout=max(0.0, min(due, self._scan_at) - now)))
+        self._receive_all()
+
+    def _receive_all(self) -> None:
+        with suppress(Empty):
             while True:
                 self._receive(self._inbox.get_nowait())
-        except Empty:
-            pass
 
     def _receive(self, message: _Message) -> None:
         match message:
@@ -282,7 +291,8 @@ class Daemon:
 
     def _admit(self, run: RunDirectory) -> None:
         log.info("%s: found", run.name, extra={"run": run.name})
-        driver = Driver(run, self.book, clock=self._clock.wall, feed=self.feed, sink=self._sink)
+        notify = partial(self._webhooks.send, run.name)
+        driver = Driver(run, self.book, clock=self._clock.wall, feed=self.feed, sink=self._sink, notify=notify)
         self._posts[run.path] = _Post(driver, self._clock.monotonic())
         self.feed.publish(run.name, [], [Word("found")])
 
@@ -290,3 +300,8 @@ class Daemon:
         for post in self._posts.values():
             if post.driver.is_driven:
                 self._attend(post, post.driver.drain)
+
+    def _finish_notifications(self) -> None:
+        """What came of them goes on record; what nothing came of is for the next monitor."""
+        self._webhooks.close(NOTIFY_SECONDS)
+        self._receive_all()

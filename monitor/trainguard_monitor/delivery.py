@@ -1,9 +1,13 @@
-"""What goes out of one run: the journal, control, and word to a trainer in lockstep. What fails is tried again."""
+"""What goes out of one run: the journal, control, and word to a trainer in lockstep. What fails is tried again.
 
-from collections.abc import Iterable
+Notifications are handed to ``notify``, which sends them, and says later what became of them.
+"""
+
+from collections.abc import Callable, Iterable
 
 from trainguard_monitor.lockstep import Lockstep
 from trainguard_monitor.logs import RunLog
+from trainguard_rules.notifications import Notification
 from trainguard_wire import Control
 from trainguard_wire.outbox import Outbox
 
@@ -13,8 +17,11 @@ RETRY_WRITE = 0.2
 class Delivery:
     """``fresh``: something was decided that the trainer has not been told."""
 
-    def __init__(self, outbox: Outbox, lockstep: Lockstep, log: RunLog) -> None:
+    def __init__(
+        self, outbox: Outbox, lockstep: Lockstep, log: RunLog, notify: Callable[[Notification], None] | None
+    ) -> None:
         self.fresh = False
+        self._notify, self._notified = notify, set[str]()
         self._outbox, self._lockstep, self._log = outbox, lockstep, log
         self._again_at = 0.0
 
@@ -41,6 +48,15 @@ class Delivery:
             if was_failing:
                 self._log.warning("can write again")
         self.fresh = self._outbox.failing
+
+    def notify(self, notifications: Iterable[Notification]) -> None:
+        """Hand over what is to be sent, each once, and not before it is on record that it was decided."""
+        if self._notify is None or self._outbox.has_unwritten:
+            return
+        for notification in notifications:
+            if notification.id not in self._notified:
+                self._notified.add(notification.id)
+                self._notify(notification)
 
     def _told(self, message: Control) -> None:
         kinds = [action.kind for action in getattr(message, "actions", ())]

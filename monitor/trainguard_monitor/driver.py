@@ -28,7 +28,8 @@ from trainguard_monitor.succession import Succession
 from trainguard_monitor.table import RunDetail, RunState, RunView, Taken
 from trainguard_monitor.tally import Tally, Zeros
 from trainguard_rules import CatchUp, Engine, Output, RuleBook
-from trainguard_wire import Control, Derived, Input, Order, RunDirectory, Telemetry, __version__
+from trainguard_rules.notifications import Notification
+from trainguard_wire import Control, Delivered, Derived, Input, Order, RunDirectory, Telemetry, __version__
 from trainguard_wire.hold import Hold, opened_here
 
 log = logging.getLogger(__name__)
@@ -45,12 +46,13 @@ class Driver:
         clock: Callable[[], float] = time.time,
         feed: Feed | None = None,
         sink: Sink | None = None,
+        notify: Callable[[Notification], None] | None = None,
     ) -> None:
         self.run = run
         self.book = book
         self._clock = clock
         self._log = RunLog(log, run.name)
-        self._feed = feed or Feed()
+        self._feed, self._notify = feed or Feed(), notify
         self._firing = Firing(run.name, sink)
         self._lock = threading.Lock()
         self._hold: Hold | None = None
@@ -68,7 +70,7 @@ class Driver:
         self._tally = Tally(self.book)
         self._news: list[Derived] = []
         self._lockstep = Lockstep(self.run)
-        self._delivery = Delivery(hold.outbox, self._lockstep, self._log) if hold else None
+        self._delivery = Delivery(hold.outbox, self._lockstep, self._log, self._notify) if hold else None
 
     @property
     def is_driven(self) -> bool:
@@ -143,7 +145,7 @@ class Driver:
         if not engine.is_news(record):
             earlier = engine.answer_to(record.id) if isinstance(record, Order) else None
             return Taken("known", [] if earlier is None else [earlier])
-        if self.has_ended:
+        if self.has_ended and not isinstance(record, Delivered):
             return Taken("ended")
         placed = replace(record, time=self._clock(), after_record=engine.records)
         with self._lock:
@@ -307,9 +309,11 @@ class Driver:
         self._feed.publish(self.run.name, records, news)
 
     def _deliver(self, now: float) -> None:
+        assert self._delivery is not None
         generation = self._engine.generation
-        if self._delivery is not None and self._delivery.is_due(generation, now):
+        if self._delivery.is_due(generation, now):
             self._delivery.attempt(self._engine.open_control(), generation, now)
+        self._delivery.notify(self._engine.notifications.unsent)
 
     def _flush(self, due: Iterable[Control] | None = None) -> None:
         assert self._delivery is not None

@@ -19,6 +19,7 @@ from trainguard_wire import (
     Approval,
     CodecError,
     Decision,
+    Delivered,
     Input,
     Intervention,
     Journal,
@@ -216,7 +217,7 @@ def _read_then(run: RunDirectory, sha256: str, result: Replay) -> Iterator[Input
     inputs: list[Input] = []
     for record in read_journal(run):
         match record:
-            case Approval() | Order() | AlertNotice():
+            case Approval() | Order() | AlertNotice() | Delivered():
                 inputs.append(record)
             case Opened():
                 opened[record.rules_sha256] = record.rules

@@ -38,6 +38,7 @@ class Sidecar:
         token_file: Path | None = None,
         alertmanagers: Sequence[str] = (),
         external_url: str | None = None,
+        webhook_file: Path | None = None,
         log_format: str = "text",
     ) -> "Sidecar":
         """Start it and wait until it follows the runs in ``directory``. Raises `SidecarError`."""
@@ -48,6 +49,7 @@ class Sidecar:
         command += [] if token_file is None else [f"--token-file={token_file}"]
         command += [f"--alertmanager={url}" for url in alertmanagers]
         command += [] if external_url is None else [f"--external-url={external_url}"]
+        command += [] if webhook_file is None else [f"--webhook-file={webhook_file}"]
         command += [f"--log-format={log_format}", "--log-level=warning", "--stop-with-stdin"]
         process = subprocess.Popen(command, stdin=subprocess.PIPE, start_new_session=True, env=_undisturbed())
         sidecar = cls(process, folder)

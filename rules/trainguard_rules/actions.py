@@ -20,6 +20,7 @@ from pydantic import (
 from trainguard_rules.durations import Duration
 
 Factor = Annotated[float, Field(gt=0, le=1000, allow_inf_nan=False)]
+Name = Annotated[str, Field(pattern=r"^[A-Za-z_][A-Za-z0-9_]*$", max_length=100)]
 MOST_SECONDS = 7 * 86400
 Magnitude = Annotated[float, Field(ge=0, allow_inf_nan=False)]
 FORMULA, NUMBER = "formula", "number"
@@ -60,12 +61,14 @@ class ActionModel(BaseModel):
 
     ``sets`` says that it gives what it changes a value, so that nothing else may change that beside it. ``computed``
     names the parameter that may be a formula: an expression, which gives a number when the rule decides.
+    ``by_monitor`` says that the monitor carries it out, and the trainer never hears of it.
     """
 
     model_config = ConfigDict(extra="forbid", strict=True, frozen=True)
     rank: ClassVar[int] = 1
     sets: ClassVar[bool] = False
     computed: ClassVar[str] = ""
+    by_monitor: ClassVar[bool] = False
 
     @property
     def changes(self) -> str:
@@ -173,7 +176,7 @@ class SetWeightDecay(ActionModel):
 
 
 class _OnKnob(ActionModel):
-    name: Annotated[str, Field(pattern=r"^[A-Za-z_][A-Za-z0-9_]*$", max_length=100)]
+    name: Name
 
     @property
     def changes(self) -> str:
@@ -257,6 +260,18 @@ class Diagnose(ActionModel):
     probe: Literal["collapse"] = "collapse"
 
 
+class Notify(ActionModel):
+    """Have the monitor tell a webhook that it knows by the name ``to``.
+
+    ``message`` may hold the fields of annotations; without one it is the rule's ``summary``, or else its reason.
+    """
+
+    rank: ClassVar[int] = 0
+    by_monitor: ClassVar[bool] = True
+    to: Name
+    message: str = ""
+
+
 ACTIONS: dict[str, type[ActionModel]] = {
     "scale_lr": ScaleLr,
     "set_lr": SetLr,
@@ -273,6 +288,7 @@ ACTIONS: dict[str, type[ActionModel]] = {
     "resume": Resume,
     "stop": Stop,
     "diagnose": Diagnose,
+    "notify": Notify,
 }
 
 REVERTIBLE = tuple(kind for kind, model in ACTIONS.items() if model.changes is not ActionModel.changes)

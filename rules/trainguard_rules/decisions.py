@@ -24,7 +24,7 @@ from trainguard_rules.rulebook import MANUAL, PlannedAction
 from trainguard_rules.scene import Scene
 from trainguard_rules.watch import Uncomputable, Watch
 from trainguard_wire.control import Intervention
-from trainguard_wire.journal import AlertNotice, Approval, Decision, Input, Order, Verification
+from trainguard_wire.journal import AlertNotice, Approval, Decision, Delivered, Input, Order, Verification
 from trainguard_wire.telemetry import Ack, Record
 
 
@@ -69,7 +69,7 @@ class Decisions:
         watch.verdict = answer.verdict
         if watch.trigger is not None:
             watch.trigger.answered(answer.verdict)
-        self._answer(watch, plan(watch, actions, scene.generation, scene.now, answer.reason), answer, scene)
+        self._answer(watch, plan(watch, actions, scene, answer.reason), answer, scene)
 
     def judge(self, watch: Watch, scene: Scene) -> None:
         """Look after an intervention on trial: did it help, and what if not?"""
@@ -94,7 +94,7 @@ class Decisions:
             self._escalate(watch, scene, f"{trial.intervention.id} did not help")
         elif trial.failed and verify.otherwise == "revert":
             answer = policy.go(watch.rule, f"reverted: {trial.intervention.id} did not help")
-            reversal = plan(watch, (), scene.generation, scene.now, answer.reason, REVERT)
+            reversal = plan(watch, (), scene, answer.reason, REVERT)
             if actions := trial.undoing(reversal.id):
                 self._answer(watch, again(reversal, actions=actions), answer, scene, first=False)
 
@@ -134,6 +134,14 @@ class Decisions:
                 return identity not in self.orders.answers
             case AlertNotice():
                 return self.notices.is_news(record)
+            case Delivered(action=action):
+                return action in self.interventions.notifications
+
+    def delivered(self, record: Delivered, scene: Scene) -> None:
+        """Take in what became of a notification."""
+        outcome = self.interventions.notifications.settle(record, scene.now.step, scene.generation)
+        if outcome is not None:
+            scene.output.journal.append(outcome)
 
     def look_back(self, decided: Iterable[Decision] | None) -> None:
         """In hindsight until this is called with None; ``decided`` is what was decided on the record at hand."""
@@ -186,7 +194,7 @@ class Decisions:
         watch.escalated = True
         answer = policy.go(watch.rule, f"escalation: {why}")
         actions, answer = _computed(watch, watch.rule.escalate, answer, scene)
-        escalation = plan(watch, actions, scene.generation, scene.now, answer.reason, ESCALATE)
+        escalation = plan(watch, actions, scene, answer.reason, ESCALATE)
         self._answer(watch, escalation, answer, scene, first=False)
 
     def _recall(self, decision: Decision, scene: Scene) -> None:
@@ -199,7 +207,7 @@ class Decisions:
         if watch is not None:
             remember(watch, decision, scene.now, first=first, approved=request is not None)
         if decision.verdict == "act":
-            self.interventions.issue(watch, in_force(decision, watch), on_trial=first)
+            self.interventions.issue(watch, in_force(decision, watch), decision.time, on_trial=first)
         elif decision.verdict == "await_approval" and watch is not None:
             self.requests.add(Request(watch, in_force(decision, watch), first))
 
@@ -220,8 +228,8 @@ class Decisions:
     ) -> None:
         """Do what the answer says, and record it. ``first``: these are the rule's own actions."""
         if answer.verdict == "act":
-            self.interventions.issue(watch, intervention, on_trial=first)
-            scene.output.control.append(intervention)
+            if told := self.interventions.issue(watch, intervention, scene.now.time, on_trial=first):
+                scene.output.control.append(told)
         elif answer.verdict == "await_approval":
             self.requests.add(Request(watch, intervention, first))
         watch.decided = Decision(

@@ -23,7 +23,7 @@ from trainguard_rules.rulebook import RuleBook
 from trainguard_rules.scene import Scene
 from trainguard_rules.watch import RuleDetail, RuleStatus, Watch
 from trainguard_wire.control import Control, Intervention
-from trainguard_wire.journal import AlertNotice, AlertState, Approval, Decision, Input, Order
+from trainguard_wire.journal import AlertNotice, AlertState, Approval, Decision, Delivered, Input, Order
 from trainguard_wire.telemetry import Ack, CheckpointSaved, Goodbye, Hello, Record, Sample, Telemetry
 
 NAN = float("nan")
@@ -34,13 +34,11 @@ class Engine:
     """Rules at work on one run. Not for two threads.
 
     ``records`` counts the telemetry fed, ``late`` the samples of an older generation, ``nonfinite`` the values
-    that were NaN or infinite; ``last`` holds the last value of every signal.
+    that were NaN or infinite; ``last`` holds the last value of every signal, ``notifications`` what is to be sent.
     """
 
     def __init__(self, book: RuleBook) -> None:
-        self.records = 0
-        self.late = 0
-        self.generation = 0
+        self.records = self.late = self.generation = 0
         self.last: dict[str, float] = {}
         self.nonfinite: Counter[str] = Counter()
         self._watches = [Watch(rule, index) for index, rule in enumerate(book.rules)]
@@ -48,6 +46,7 @@ class Engine:
         self._plans = Plans(self._watches)
         self._decisions = Decisions(self._watches)
         self._notices = self._decisions.notices
+        self.notifications = self._decisions.interventions.notifications
         self._checkpoints = CheckpointBook(book.good_after)
         self._active: set[Watch] = set()
         self._sampled: Sample | None = None
@@ -88,6 +87,8 @@ class Engine:
                 self._decisions.order(record, self._incident(), self._scene(output))
             case AlertNotice():
                 self._notice(record, output)
+            case Delivered():
+                self._decisions.delivered(record, self._scene(output))
             case Ack():
                 self._ack(record, output)
             case CheckpointSaved():

@@ -4,7 +4,10 @@ from collections.abc import Iterator, Sequence
 
 from trainguard_rules.durations import Moment
 from trainguard_rules.flight import Flight
+from trainguard_rules.notifications import Notifications, for_trainer
+from trainguard_rules.outcomes import outcome_of
 from trainguard_rules.rulebook import PlannedAction
+from trainguard_rules.scene import Scene
 from trainguard_rules.verification import Trial
 from trainguard_rules.watch import Watch
 from trainguard_wire.control import Action, Intervention, Parameter
@@ -15,17 +18,18 @@ ESCALATE = ".escalate"
 REVERT = ".revert"
 
 
-def plan(
-    watch: Watch, planned: Sequence[PlannedAction], generation: int, now: Moment, reason: str, suffix: str = ""
-) -> Intervention:
-    """What a rule wants done, as the trainer will be told."""
-    rule, onset = watch.rule, watch.onset or now
+def plan(watch: Watch, planned: Sequence[PlannedAction], scene: Scene, reason: str, suffix: str = "") -> Intervention:
+    """What a rule wants done."""
+    rule, now, generation = watch.rule, scene.now, scene.generation
     identity = f"{rule.name}.{generation}.{now.step}{suffix}"
     actions = []
     for i, (kind, model, _) in enumerate(planned):
         params: dict[str, Parameter] = model.params()
         if kind == "restore_checkpoint":
-            params["before_step"] = onset.step
+            params["before_step"] = (watch.onset or now).step
+        if kind == "notify":
+            text = watch.filled(str(params["message"]), scene.values, now) or watch.summary(scene.values, now)
+            params["message"] = text or reason
         actions.append(Action(id=f"{identity}.{i}", kind=kind, params=params))
     return Intervention(
         id=identity,
@@ -69,15 +73,27 @@ class Interventions:
     def __init__(self, watches: Sequence[Watch]) -> None:
         self.watches = {watch.rule.name: watch for watch in watches}
         self.flight = Flight()
+        self.notifications = Notifications()
 
-    def issue(self, watch: Watch | None, intervention: Intervention, *, on_trial: bool = True) -> None:
-        """Put an intervention in the air: a rule's, or one that a person ordered."""
-        self.flight.add(intervention)
+    def issue(
+        self, watch: Watch | None, intervention: Intervention, time: float, *, on_trial: bool = True
+    ) -> Intervention | None:
+        """Put an intervention in the air: a rule's, or one that a person ordered.
+
+        Gives what the trainer is to be told of it, which may be nothing: what the monitor does itself is no part of it.
+        """
+        self.notifications.add(intervention, {} if watch is None else watch.rule.labels, time)
+        actions = for_trainer(intervention)
+        if not actions:
+            return None
+        told = intervention if actions == intervention.actions else again(intervention, actions=actions)
+        self.flight.add(told)
         if watch is None:
-            return
+            return told
         watch.called = True
         if watch.rule.verify is not None and on_trial:
-            watch.begin_trial(Trial(intervention))
+            watch.begin_trial(Trial(told))
+        return told
 
     def acknowledged(self, ack: Ack, epoch: int | None) -> Outcome | None:
         """The outcome an acknowledgement tells; None where the action is not, or no longer, one of ours."""
@@ -91,13 +107,13 @@ class Interventions:
         if trial is not None and trial.intervention.id == intervention.id and ack.status == "applied":
             trial.note(action, ack)
             trial.since = Moment(ack.step, epoch, ack.time)
-        return _outcome(ack, intervention, action, ack.status, ack.reason, ack)
+        return outcome_of(ack, intervention, action, ack.status, ack.reason, ack)
 
     def give_up(self, record: Record, reason: str, step: int | None = None) -> Iterator[Outcome]:
         """The outcomes of what expired before ``step``, or of everything in the air."""
         for intervention, action in self.flight.lose(step):
             self._heard(self.watches.get(intervention.rule), intervention, "lost")
-            yield _outcome(record, intervention, action, "lost", reason)
+            yield outcome_of(record, intervention, action, "lost", reason)
 
     def _heard(self, watch: Watch | None, intervention: Intervention, status: OutcomeStatus) -> None:
         if watch is None:  # a person ordered it, or the rule is gone
@@ -110,33 +126,3 @@ class Interventions:
             watch.heard = True
         if status != "applied" and watch.trial is not None and watch.trial.intervention.id == intervention.id:
             watch.begin_trial(None)
-
-
-def withdrawn(record: Record, intervention: Intervention, reason: str) -> Iterator[Outcome]:
-    """The outcomes of a request that nobody answered in time, or that was denied."""
-    for action in intervention.actions:
-        yield _outcome(record, intervention, action, "expired", reason)
-
-
-def _outcome(
-    record: Record,
-    intervention: Intervention,
-    action: Action,
-    status: OutcomeStatus,
-    reason: str,
-    ack: Ack | None = None,
-) -> Outcome:
-    return Outcome(
-        step=record.step,
-        generation=record.generation,
-        time=record.time,
-        rule=intervention.rule,
-        intervention=intervention.id,
-        action=action.id,
-        kind=action.kind,
-        status=status,
-        before=ack.before if ack else None,
-        after=ack.after if ack else None,
-        checkpoint=ack.checkpoint if ack else None,
-        reason=reason,
-    )

@@ -14,6 +14,7 @@ from trainguard_rules.actions import ACTIONS
 from trainguard_rules.durations import Moment
 from trainguard_rules.hindsight import in_force
 from trainguard_rules.interventions import Interventions, identity_of
+from trainguard_rules.notifications import is_ours
 from trainguard_rules.policy import Answer, under_way, unsupported
 from trainguard_rules.rulebook import MANUAL, PlannedAction
 from trainguard_rules.scene import Scene
@@ -37,9 +38,8 @@ class Orders:
             return
         verdict, reason = answer(order, offered, self._interventions.flight.newest, scene.now)
         intervention = plan(order, scene.generation, scene.now, before_step, reason)
-        if verdict == "act":
-            self._interventions.issue(None, intervention)
-            scene.output.control.append(intervention)
+        if verdict == "act" and (told := self._interventions.issue(None, intervention, scene.now.time)):
+            scene.output.control.append(told)
         self.answers[order.id] = decision = Decision(
             step=scene.now.step,
             generation=scene.generation,
@@ -57,13 +57,13 @@ class Orders:
         """In hindsight: what was decided on an order."""
         self.answers[identity_of(decision.actions).removeprefix(f"{MANUAL}.")] = decision
         if decision.verdict == "act":
-            self._interventions.issue(None, in_force(decision, None))
+            self._interventions.issue(None, in_force(decision, None), decision.time)
 
 
 def answer(order: Order, offered: Collection[str] | None, in_flight: Intervention | None, now: Moment) -> Answer:
     """Whether it may be carried out now."""
     needs = [need for action in order.actions for need in _needs(action)]
-    changing = any(action.kind not in _BESIDE_ALL for action in order.actions)
+    changing = any(action.kind not in _BESIDE_ALL and not is_ours(action) for action in order.actions)
     reason = f"ordered by {order.by}" + (f": {order.reason}" if order.reason else "")
     return unsupported(needs, offered) or (under_way(in_flight, now) if changing else None) or Answer("act", reason)
 

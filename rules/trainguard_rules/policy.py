@@ -99,6 +99,8 @@ def obstacle(rule: Rule, actions: Sequence[PlannedAction], situation: Situation)
         return answer
     if situation.inhibited and rule.unless is not None:
         return Answer("hold_inhibited", f"unless: {rule.unless.source}")
+    if actions and all(action.model.by_monitor for action in actions):
+        return None  # nothing is done to the training
     return under_way(situation.in_flight, situation.now) or _unsettled(rule, actions, situation)
 
 

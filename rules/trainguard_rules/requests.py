@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from trainguard_rules.interventions import withdrawn
+from trainguard_rules.outcomes import withdrawn
 from trainguard_rules.output import Output
 from trainguard_rules.watch import Watch
 from trainguard_wire.control import Intervention

@@ -39,7 +39,7 @@ class PlannedAction(NamedTuple):
     @property
     def needs(self) -> tuple[str, ...]:
         """What the trainer has to offer."""
-        return (self.kind, *self.model.needs)
+        return () if self.model.by_monitor else (self.kind, *self.model.needs)
 
 
 def restores(actions: Sequence[PlannedAction]) -> bool:

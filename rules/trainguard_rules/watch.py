@@ -197,7 +197,11 @@ class Watch:
 
     def summary(self, values: dict[str, float], now: Moment) -> str:
         """The annotation ``summary``, filled in."""
-        return fill(self.rule.annotations.get("summary", ""), self._fields(values, now))
+        return self.filled(self.rule.annotations.get("summary", ""), values, now)
+
+    def filled(self, text: str, values: dict[str, float], now: Moment) -> str:
+        """A text with fields, filled in."""
+        return fill(text, self._fields(values, now))
 
     def annotations(self, values: dict[str, float], now: Moment) -> dict[str, str]:
         """All annotations, filled in."""

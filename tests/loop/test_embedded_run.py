@@ -12,7 +12,7 @@ from tests.trainer.test_embedded import RULES, derived, embedded, openings, trai
 from trainguard_monitor.cli import main
 from trainguard_monitor.driver import Driver
 from trainguard_rules import Engine, load_rules
-from trainguard_wire import Intervention, LeaseHeld, RunDirectory
+from trainguard_wire import Intervention, LeaseHeld, Outcome, RunDirectory
 
 
 @pytest.fixture
@@ -83,3 +83,21 @@ def test_replay_and_the_same_rules_agree(tmp_path: Path, rules: Path) -> None:
     reader = RunDirectory(path).read_control()
     assert sum(isinstance(message, Intervention) for message in reader.read()) == 2
     reader.close()
+
+
+def test_what_it_cannot_send_is_said_and_not_sent_later(tmp_path: Path) -> None:
+    """A notification is refused in the journal at once; a daemon that comes later has nothing to send."""
+    rules = tmp_path / "notify.yaml"
+    action = "{guard: Tells, expr: grad_norm > 100, actions: [{scale_lr: {factor: 0.5}}, {notify: {to: oncall}}]}"
+    rules.write_text(f"groups: [{{name: g, rules: [{action}]}}]")
+    path, run = tmp_path / "run", Run()
+    with embedded(run, path, rules) as guard:
+        train(run, guard, 10, bad=[5])
+        assert guard.errors == {}
+    outcomes = [(r.kind, r.status, r.reason) for r in derived(path) if isinstance(r, Outcome)]
+    assert outcomes == [("notify", "refused", "an embedded monitor has no webhooks"), ("scale_lr", "applied", "")]
+    whole, sent = derived(path), []
+    driver = Driver(RunDirectory(path), load_rules([rules]), notify=sent.append)
+    driver.drain(0.0)
+    driver.close()
+    assert (derived(path), sent) == (whole, [])

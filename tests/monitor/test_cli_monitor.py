@@ -215,6 +215,8 @@ def test_acts_on_the_word_of_who_has_the_token(
         (0o644, ["--token-file={token}"], "mode 0644 lets others than its owner at it: chmod 600"),
         (0o600, ["--token-file={token}.none"], "No such file or directory"),
         (0o600, ["--listen=0.0.0.0:0"], "can be reached from other machines: give --token-file, or listen on 127"),
+        (0o644, ["--webhook-file={token}"], "webhook file {token}: mode 0644 lets others than its owner at it"),
+        (0o600, ["--webhook-file={token}"], "line 1: 'a-token-of-many-characters' is not a name"),
     ],
 )
 def test_a_door_that_would_not_shut(
@@ -225,6 +227,7 @@ def test_a_door_that_would_not_shut(
     token.write_text("a-token-of-many-characters\n")
     token.chmod(mode)
     arguments = [argument.format(token=token) for argument in arguments]
+    complaint = complaint.replace("{token}", str(token))
     done = _run("monitor", runs, "--rules", rules_file, "--listen=127.0.0.1:0", *arguments)
     assert done.returncode == 2
     assert complaint in done.stderr

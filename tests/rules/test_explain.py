@@ -172,6 +172,7 @@ PARAMS = {
     "set_knob": {"name": "dropout", "value": 0.3},
     "scale_knob": {"name": "dropout", "factor": 0.5},
     "skip_steps": {"count": 3},
+    "notify": {"to": "oncall"},
     "rewarm_lr": {"start_lr": 0.01, "base_lr": 0.1, "over": 5},
 }
 

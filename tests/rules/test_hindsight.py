@@ -16,6 +16,7 @@ from trainguard_wire import (
     AlertNotice,
     Approval,
     Decision,
+    Delivered,
     Derived,
     Input,
     Intervention,
@@ -70,6 +71,10 @@ groups:
         actions: [{scale_lr: {factor: 0.9}}]
         cooldown: 12 steps
         expires: 7 steps
+      - guard: Tells
+        expr: grad > 4
+        actions: [{notify: {to: oncall}}]
+        cooldown: 3 steps
 """
 SAME = RULES.replace("groups:", "# word for word the same\ngroups:", 1)
 
@@ -90,7 +95,7 @@ def story(seed: int, steps: int = 160) -> tuple[list[Came], list[list[Derived]]]
         due.extend(message for message in output.control if isinstance(message, Intervention))
         requests.extend(r.intervention for r in output.journal if isinstance(r, Decision) and r.intervention)
 
-    feed(hello(actions=[kind for kind in ALL_ACTIONS if kind != "pause"]))
+    feed(hello(actions=ALL_ACTIONS))
     for step in range(1, steps):
         fault = max(0, fault - 1) or (chance.randrange(1, 12) if chance.random() < 0.1 else 0)
         spiking = fault > 0 and chance.random() < 0.9
@@ -136,6 +141,8 @@ def story(seed: int, steps: int = 160) -> tuple[list[Came], list[list[Derived]]]
                         checkpoint=step // 9 * 9 if restored else None,
                     )
                 )
+        for notification in engine.notifications.unsent[: step % 3]:
+            feed(Delivered(action=notification.id, status="applied", time=float(step), after_record=engine.records))
         if chance.random() < 0.01:
             generation += 1
             feed(hello(step, generation))
@@ -194,6 +201,7 @@ def test_the_story_has_everything_in_it() -> None:
         ("Hot", "act"),
         ("Hot", "hold_cooldown"),
         ("Hot", "hold_in_flight"),
+        ("Tells", "act"),
         ("manual", "act"),
         ("manual", "hold_in_flight"),
         ("manual", "hold_unsupported"),

@@ -9,7 +9,7 @@ from trainguard_wire import Action, Intervention, Order
 
 NOW = Moment(50, None, 0.0)
 UNDER_WAY = Intervention(id="A.0.40", rule="A", step=40, generation=0, expires_step=140, actions=())
-BESIDE_ALL = {"stop", "pause", "resume", "save_checkpoint", "diagnose"}
+BESIDE_ALL = {"stop", "pause", "resume", "save_checkpoint", "diagnose", "notify"}
 
 
 def order(*kinds: str) -> Order:

@@ -196,7 +196,10 @@ def test_an_exhausted_limit_escalates_once():
     ("body", "complaint"),
     [
         ("expr: loss > 1\nescalate: [{stop: {}}]", "7:9: .*never reached: give the rule a 'verify' or a 'limit'"),
-        ("expr: loss > 1\nverify: {expr: loss < 1, within: 5 steps}", "nothing to verify: the rule has no actions"),
+        (
+            "expr: loss > 1\nverify: {expr: loss < 1, within: 5 steps}",
+            "nothing to verify: the rule does nothing to the training",
+        ),
         (
             "expr: loss > 1\nactions: [{stop: {}}]\nverify: {expr: loss < 1, within: 5 steps}",
             "the rule has no 'escalate'",

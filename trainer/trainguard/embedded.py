@@ -19,7 +19,7 @@ from collections.abc import Sequence
 from trainguard.clock import Clock
 from trainguard.faults import Faults
 from trainguard_rules import CatchUp, Engine, RuleBook, load_rules
-from trainguard_wire import Control, LeaseHeld, RunDirectory, Telemetry, __version__
+from trainguard_wire import Control, Delivered, Derived, Input, LeaseHeld, RunDirectory, Telemetry, __version__
 from trainguard_wire.hold import Hold, opened_here
 
 
@@ -66,13 +66,28 @@ class Embedded:
                 self._take_up(self._catchup)
                 return
             output = self._engine.feed(record)
+            refused = self._refuse_notifications()
         except Exception as error:
             self._working = False
             self._faults.note("monitor", error)
             return
         if self._hold is not None:
-            self._hold.outbox.record(output.journal)
+            self._hold.outbox.record([*output.journal, *refused])
         self._fresh += output.control
+
+    def _refuse_notifications(self) -> list[Input | Derived]:
+        """Nobody sends any from here, and that is what becomes of them."""
+        records: list[Input | Derived] = []
+        for notification in self._engine.notifications.unsent:
+            refused = Delivered(
+                action=notification.id,
+                status="refused",
+                reason="an embedded monitor has no webhooks",
+                time=notification.time,
+                after_record=self._engine.records,
+            )
+            records += [refused, *self._engine.feed(refused).journal]
+        return records
 
     def read(self) -> list[Control]:
         """What was decided since the last call; by now it is on record, where that can be had."""

@@ -148,6 +148,14 @@ class AlertNotice(_Input, frozen=True, kw_only=True, tag="alert"):
     annotations: dict[str, str] = {}
 
 
-Input = Approval | Order | AlertNotice
+class Delivered(_Input, frozen=True, kw_only=True, tag="delivered"):
+    """What became of a notification: its webhook took it (``applied``), or not, and why."""
+
+    action: str
+    status: AckStatus
+    reason: str = ""
+
+
+Input = Approval | Order | AlertNotice | Delivered
 Derived = Transition | Decision | Outcome | Promoted | Verification | Reached
 Journal = Opened | Input | Derived

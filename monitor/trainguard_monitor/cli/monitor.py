@@ -18,6 +18,7 @@ from trainguard_monitor.cli.options import (
     log_format_option,
     rules_option,
     token_file_option,
+    webhook_file_option,
 )
 
 if TYPE_CHECKING:
@@ -31,7 +32,7 @@ if TYPE_CHECKING:
 EPILOG = """\b
 Exit codes:
   0  stopped by SIGTERM or SIGINT, every run read to its end
-  2  the command line, a rule file, the token file or an address is no good
+  2  the command line, a rule file, the token file, the webhook file or an address is no good
   3  RUNS_DIR is a single run, and another monitor drives it
 """
 
@@ -42,6 +43,7 @@ Exit codes:
 @listen_option("127.0.0.1:9464")
 @token_file_option
 @alertmanager_options
+@webhook_file_option
 @click.option("--polling", is_flag=True, help="Find new runs by polling, for NFS and other shared file systems.")
 @click.option("--ready-file", type=click.Path(path_type=Path), help="Write the address here once ready.")
 @log_format_option
@@ -60,6 +62,7 @@ def monitor(
     token_file: Path | None,
     alertmanagers: Sequence[str],
     external_url: str | None,
+    webhook_file: Path | None,
     polling: bool,
     ready_file: Path | None,
     log_format: "LogFormat",
@@ -90,7 +93,7 @@ def monitor(
     except AddressError as error:
         raise Fault(str(error)) from None
     notifier = _notifier(alertmanagers, external_url or f"http://{address_of(bound)}")
-    daemon = Daemon(runs_dir, book, polling=polling, sink=notifier)
+    daemon = Daemon(runs_dir, book, polling=polling, sink=notifier, webhooks=_webhooks(webhook_file))
     reloader = Reloader(daemon, rules)
     watch = RuleWatch(reloader, polling=polling)
     door, loopback = _door(token_file, bound)
@@ -121,6 +124,16 @@ def _load(rules: Sequence[str]) -> "RuleBook":
     try:
         return load_rules(rules)
     except RuleFileError as error:
+        raise Fault(str(error)) from None
+
+
+def _webhooks(file: Path | None) -> dict[str, str]:
+    from trainguard_monitor.private import PrivateFileError
+    from trainguard_monitor.webhooks.file import read_webhooks
+
+    try:
+        return {} if file is None else read_webhooks(file)
+    except PrivateFileError as error:
         raise Fault(str(error)) from None
 
 

@@ -41,6 +41,15 @@ def token_file_option(command: _Command) -> _Command:
     )(command)
 
 
+def webhook_file_option(command: _Command) -> _Command:
+    return click.option(
+        "--webhook-file",
+        metavar="FILE",
+        type=click.Path(path_type=Path, dir_okay=False),
+        help="Where notifications go: a line 'NAME URL' for each webhook that rules name. Readable by its owner only.",
+    )(command)
+
+
 def url_option(command: _Command) -> _Command:
     return click.option(
         "--url",

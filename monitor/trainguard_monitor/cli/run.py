@@ -19,6 +19,7 @@ from trainguard_monitor.cli.options import (
     log_format_option,
     rules_option,
     token_file_option,
+    webhook_file_option,
 )
 
 if TYPE_CHECKING:
@@ -32,7 +33,7 @@ LOOK_SECONDS = 0.2
 EPILOG = """\b
 Exit codes:
   the training's own; 128 + N when signal N killed it
-  2    the command line, a rule file, the token file or an address is no good; nothing was started
+  2    the command line, a rule file, the token file, the webhook file or an address is no good; nothing was started
   126  COMMAND can't be executed
   127  COMMAND was not found
 """
@@ -54,6 +55,7 @@ Exit codes:
 @listen_option("127.0.0.1:0")
 @token_file_option
 @alertmanager_options
+@webhook_file_option
 @log_format_option
 @click.argument("command", nargs=-1, required=True, type=click.UNPROCESSED)
 @click.pass_context
@@ -65,6 +67,7 @@ def run(
     token_file: Path | None,
     alertmanagers: Sequence[str],
     external_url: str | None,
+    webhook_file: Path | None,
     log_format: "LogFormat",
     command: Sequence[str],
 ) -> None:
@@ -90,6 +93,7 @@ def run(
             token_file=token_file,
             alertmanagers=alertmanagers,
             external_url=external_url,
+            webhook_file=webhook_file,
             log_format=log_format,
         )
     except SidecarError as error:

@@ -9,8 +9,6 @@ Too many requests, or wrong tokens, are turned away for a while; a right token i
 import hashlib
 import hmac
 import ipaddress
-import os
-import stat
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -20,6 +18,7 @@ from starlette.requests import Request
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from trainguard_monitor.http.envelope import ApiError, failure
+from trainguard_monitor.private import PrivateFileError, read_private
 
 SHORTEST_TOKEN = 16
 MOST_BODY = 1024 * 1024
@@ -33,17 +32,9 @@ class TokenError(ValueError):
 def read_token(path: Path) -> str:
     """The token in a file that nobody but its owner may read. Raises `TokenError`."""
     try:
-        with path.open("rb") as file:
-            found = os.fstat(file.fileno())
-            text = file.read(64 * 1024)
-    except OSError as error:
-        raise TokenError(f"token file {path}: {error.strerror or error}") from None
-    if not stat.S_ISREG(found.st_mode):
-        raise TokenError(f"token file {path}: not a regular file")
-    if found.st_mode & 0o077:
-        mode = f"{stat.S_IMODE(found.st_mode):04o}"
-        raise TokenError(f"token file {path}: mode {mode} lets others than its owner at it: chmod 600 {path}")
-    token = text.decode("ascii", "replace").strip()
+        token = read_private(path, "token file").strip()
+    except PrivateFileError as error:
+        raise TokenError(str(error)) from None
     if len(token) < SHORTEST_TOKEN or not token.isprintable() or not token.isascii() or " " in token:
         raise TokenError(
             f"token file {path}: want {SHORTEST_TOKEN} or more printable characters without blanks, "

@@ -5,6 +5,7 @@ from collections.abc import Iterable, Iterator
 from trainguard_rules.actions import (
     ACTIONS,
     ActionModel,
+    Notify,
     Pause,
     RestoreCheckpoint,
     RewarmLr,
@@ -54,6 +55,8 @@ def told(action: PlannedAction) -> str:
             return _gate(model)
         case Pause() as model:
             return f"pauses the training until somebody ends that, for {Duration(model.at_most, 'seconds')} at most"
+        case Notify() as model:
+            return f"has the monitor tell the webhook {model.to!r}" + (f": {model.message}" if model.message else "")
         case RestoreCheckpoint() as model:
             rest = "schedule and data go back with it" if model.rewind == "full" else "the data goes on"
             return f"goes back to the newest good checkpoint from before the incident; {rest}"

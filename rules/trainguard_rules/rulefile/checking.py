@@ -5,7 +5,7 @@ from typing import Any, cast
 
 from pydantic import ValidationError
 
-from trainguard_rules.actions import REVERTIBLE
+from trainguard_rules.actions import ACTIONS, REVERTIBLE, Notify
 from trainguard_rules.alerting import braces
 from trainguard_rules.expr import Node, Scope, parse
 from trainguard_rules.expr.functions import FUNCTIONS
@@ -157,6 +157,8 @@ class RuleFile:
             self._actions[path] = result
             formula = (*path, result.kind, result.model.computed)
             self._check_expression(formula, result.model.formula, scope, wants_truth=False)
+            if isinstance(result.model, Notify) and (message := check_template(result.model.message, scope.signals)):
+                self.document.problem((*path, result.kind, "message"), message)
             return
         for problem in result:
             self.document.problem((*path, *problem.path), problem.message, at_key=problem.at_key)
@@ -172,6 +174,7 @@ class RuleFile:
         """What a rule promises to do next must be something it can do."""
         otherwise = _at(rule, ("verify", "otherwise")) or "escalate"
         kinds = [next(iter(a), "") for a in _list(rule.get("actions")) if isinstance(a, dict)]
+        kinds = [kind for kind in kinds if kind not in ACTIONS or not ACTIONS[kind].by_monitor]
         verify = (*path, "verify")
         if rule.get("escalate") and not rule.get("verify") and not rule.get("limit"):
             self.document.problem(
@@ -180,7 +183,9 @@ class RuleFile:
         if not rule.get("verify"):
             return
         if not kinds:
-            self.document.problem(verify, "there is nothing to verify: the rule has no actions", at_key=True)
+            self.document.problem(
+                verify, "there is nothing to verify: the rule does nothing to the training", at_key=True
+            )
         elif otherwise == "escalate" and not rule.get("escalate"):
             self.document.problem(verify, "otherwise: escalate, but the rule has no 'escalate'", at_key=True)
         elif otherwise == "revert" and not set(kinds) & set(REVERTIBLE):

@@ -20,7 +20,7 @@ from trainguard_rules.ruletest.ledger import Ledger
 from trainguard_rules.ruletest.machine import Dial, Later, Machine, Refused
 from trainguard_rules.ruletest.scenario import END, Alert, Scenario
 from trainguard_wire.control import Action, Control, Intervention, Promotion
-from trainguard_wire.journal import AlertNotice, Approval, Decision, Input
+from trainguard_wire.journal import AlertNotice, Approval, Decision, Delivered, Input
 from trainguard_wire.telemetry import Ack, AckStatus, CheckpointSaved, Goodbye, Hello, Telemetry, sample_of
 
 EARLIER_FAILED = "an earlier action of this intervention failed"
@@ -197,6 +197,10 @@ class SimulatedTrainer:
         scenario, step = self._scenario, self.machine.step
         if scenario.acks is not None:
             self._mail += [(step + scenario.acks, message) for message in output.control]
+        for sent in self.engine.notifications.unsent:  # a webhook takes it at once
+            now, records = self._at()["time"], self.engine.records
+            delivered = Delivered(action=sent.id, status="applied", time=now, after_record=records)
+            self.ledger.note(self.engine.feed(delivered))
         if scenario.approvals is not None:
             due = step + scenario.approvals
             self._requests += [(due, asked) for asked in _asked(output)]
