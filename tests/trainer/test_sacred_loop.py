@@ -212,7 +212,7 @@ def test_a_directory_deleted_in_mid_run(run_dir: Path, said: pytest.LogCaptureFi
     """Noticed with the next heartbeat; from there on records count as lost."""
     run = Run()
     with Guard(run.model, run.optimizer, run_dir=run_dir, checkpoint_every=2, heartbeat_seconds=1e-6) as guard:
-        run.train(guard)
+        run.train(guard, settled=True)
         shutil.rmtree(run_dir)
         run.train(guard, 4)
         assert guard.num_steps == 5
