@@ -26,17 +26,25 @@ class Levers:
 
     def put_on(self, at: Progress) -> None:
         """Begin the step after ``at``."""
-        with self._faults.around("lr"):
+        try:  # a context would cost more than what it guards
             self.learning_rate.put_on(at.step, at.epoch)
-        with self._faults.around("weight_decay"):
+        except Exception as error:
+            self._faults.note("lr", error)
+        try:
             self.weight_decay.put_on()
+        except Exception as error:
+            self._faults.note("weight_decay", error)
 
     def take_off(self) -> None:
         """End the step, whatever became of it. May be called at any time."""
-        with self._faults.around("lr"):
+        try:
             self.learning_rate.take_off()
-        with self._faults.around("weight_decay"):
+        except Exception as error:
+            self._faults.note("lr", error)
+        try:
             self.weight_decay.take_off()
+        except Exception as error:
+            self._faults.note("weight_decay", error)
 
     def state_dict(self) -> dict[str, Any]:
         """Plain types."""
