@@ -10,6 +10,7 @@ from benchmarks.rescue.matrix import Course
 from benchmarks.rescue.scores import Reference, Score, Share, is_rescued, score
 
 BEGIN, END = "<!-- begin: python -m benchmarks.rescue --write -->", "<!-- end -->"
+HEADLINE = "<!-- begin: python -m benchmarks.rescue --headline -->"
 HEAD = ("guard", "rescued", "95 %", "unharmed", "healthy runs disturbed", "false alarms", "delay", "wasted", "loss")
 
 
@@ -59,14 +60,27 @@ def as_json(halves: Iterable[Half]) -> str:
 
 
 def write_into(page: Path, halves: Iterable[Half]) -> None:
-    """Replace what stands between the two marks of a page."""
-    text = page.read_text()
-    before, _, rest = text.partition(BEGIN)
+    """Everything, between the two marks of a page."""
+    tables = (f"### Workloads {half.name}: {', '.join(half.workloads)}\n\n{_markdown(half)}" for half in halves)
+    _replace(page, BEGIN, "\n\n".join(tables))
+
+
+def write_headline(page: Path, half: Half) -> None:
+    """What counts most of one half, between the two marks of a page."""
+    head = ("guard", "broken runs rescued", "healthy runs disturbed", "steps to the first intervention")
+    rows = [_row(head), _row("---" for _ in head)]
+    for each in half.scores:
+        name, rescued, _, _, disturbed, _, delay, *_ = _cells(each)
+        rows.append(_row((name, rescued, disturbed, delay)))
+    _replace(page, HEADLINE, "\n".join(rows))
+
+
+def _replace(page: Path, begin: str, text: str) -> None:
+    before, mark, rest = page.read_text().partition(begin)
+    if not mark:
+        raise ValueError(f"{page} has no line {begin!r}")
     _, _, after = rest.partition(END)
-    tables = "\n\n".join(
-        f"### Workloads {half.name}: {', '.join(half.workloads)}\n\n{_markdown(half)}" for half in halves
-    )
-    page.write_text(f"{before}{BEGIN}\n\n{tables}\n\n{END}{after}")
+    page.write_text(f"{before}{begin}\n\n{text}\n\n{END}{after}")
 
 
 def draw(halves: Sequence[Half], file: Path) -> None:

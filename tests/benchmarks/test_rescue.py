@@ -97,6 +97,12 @@ def test_the_report_says_the_same_everywhere(tmp_path: Path):
     assert text.startswith("before\n")
     assert text.endswith("after\n")
     assert "old" not in text
+    short = tmp_path / "short.md"
+    short.write_text(f"{report.HEADLINE}\n{report.END}\n")
+    report.write_headline(short, halves[0])
+    assert "| stability | 1 of 1 | 1 of 2 | 2 |" in short.read_text()
+    with pytest.raises(ValueError, match="has no line"):
+        report.write_into(short, halves)
     report.draw(halves, tmp_path / "picture.png")
     assert (tmp_path / "picture.png").stat().st_size > 1000
 
