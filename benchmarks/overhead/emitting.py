@@ -1,0 +1,74 @@
+"""One sample of 16 values, written in the loop of the MLP: beside a bare append, and beside trackers that are there."""
+
+import importlib.util
+import os
+import tempfile
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from statistics import median
+from time import perf_counter
+
+from benchmarks.overhead.loops import Loop
+from benchmarks.overhead.models import WORKLOADS
+from trainguard_wire import encode, sample_of
+from trainguard_wire.segments import SegmentWriter
+
+VALUES = {f"signal_{i}": 1.0 / (i + 3) for i in range(16)}
+Emit = Callable[[int], object]
+
+
+@contextmanager
+def _append(folder: Path) -> Iterator[Emit]:
+    line = encode(sample_of(VALUES, step=1, generation=0, time=0.0))
+    file = os.open(folder / "bare.jsonl", os.O_CREAT | os.O_APPEND | os.O_WRONLY)
+    yield lambda step: os.write(file, line)
+    os.close(file)
+
+
+@contextmanager
+def _trainguard(folder: Path) -> Iterator[Emit]:
+    writer = SegmentWriter(folder)
+    yield lambda step: writer.append(sample_of(VALUES, step=step, generation=0, time=float(step)))
+    writer.close()
+
+
+@contextmanager
+def _tensorboard(folder: Path) -> Iterator[Emit]:
+    from torch.utils.tensorboard import SummaryWriter
+
+    writer = SummaryWriter(str(folder / "tensorboard"))  # type: ignore[no-untyped-call]
+    yield lambda step: [writer.add_scalar(name, value, step) for name, value in VALUES.items()]
+    writer.close()
+
+
+@contextmanager
+def _wandb(folder: Path) -> Iterator[Emit]:
+    import wandb
+
+    run = wandb.init(mode="offline", dir=folder, settings=wandb.Settings(silent=True))
+    yield lambda step: run.log(VALUES, step=step)
+    run.finish()
+
+
+WRITERS = {"os.write": _append, "trainguard": _trainguard, "TensorBoard": _tensorboard, "wandb": _wandb}
+NEEDS = {"TensorBoard": "tensorboard", "wandb": "wandb"}
+
+
+def microseconds(steps: int) -> dict[str, float]:
+    """Median time of one sample, by writer; those whose package is not installed are left out."""
+    loop, found = Loop(WORKLOADS[0]), {}
+    for name, make in WRITERS.items():
+        if importlib.util.find_spec(NEEDS.get(name, "os")) is None:
+            continue
+        with tempfile.TemporaryDirectory() as folder, make(Path(folder)) as emit:
+            found[name] = 1e6 * median(_timed(loop, emit, step) for step in range(1, steps + 1))
+    return found
+
+
+def _timed(loop: Loop, emit: Emit, step: int) -> float:
+    loop.backward()
+    loop.optimizer.step()
+    began = perf_counter()
+    emit(step)
+    return perf_counter() - began
