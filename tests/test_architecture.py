@@ -19,7 +19,7 @@ ROOMS = {
     "monitor": (
         "trainguard_monitor",
         {"trainguard_wire", "trainguard_rules"},
-        {"click", "matplotlib", "msgspec", "prometheus_client", "rich", "starlette", "uvicorn", "watchdog"},
+        {"click", "jinja2", "matplotlib", "msgspec", "prometheus_client", "rich", "starlette", "uvicorn", "watchdog"},
     ),
 }
 # The rules judge, they do not touch: nothing in there may read a clock, start a thread, open a socket or log.

@@ -8,7 +8,7 @@ Steps rise. Where a trainer process went back (it was started again from an olde
 that and older in generation has been superseded, and is left out.
 """
 
-from collections.abc import Collection, Iterable
+from collections.abc import Callable, Collection, Iterable
 from itertools import groupby
 from typing import Any, NamedTuple
 
@@ -61,8 +61,8 @@ class History:
     def last_step(self) -> int:
         return max(0, self._step)
 
-    def catch_up(self) -> None:
-        """Read what came since the last call. Raises `OSError`."""
+    def catch_up(self, on_bytes: Callable[[int], None] = lambda _: None) -> None:
+        """Read what came since the last call; ``on_bytes`` is told of every stretch. Raises `OSError`."""
         reader = SegmentReader(self.run.telemetry)
         try:
             if self._position is not None and not reader.seek(self._position):
@@ -77,6 +77,7 @@ class History:
                     steps = [sample.step for sample in samples]
                     self._remember(Stretch(after.segment, begin, after.offset, min(steps), max(steps)))
                     self._take_in(samples)
+                on_bytes(sum(map(len, lines)) + len(lines))
         finally:
             reader.close()
 

@@ -13,6 +13,7 @@ from trainguard_monitor.cli.demo import demo
 from trainguard_monitor.cli.explain import explain
 from trainguard_monitor.cli.monitor import monitor
 from trainguard_monitor.cli.replay import replay
+from trainguard_monitor.cli.report import report
 from trainguard_monitor.cli.run import run
 from trainguard_monitor.cli.schema import schema
 from trainguard_monitor.cli.settings import Configurable, read_settings
@@ -51,6 +52,9 @@ def main(context: click.Context, config: Path | None) -> None:
         trainguard act a scale_lr factor=0.5 --token-file token
         trainguard approve a LossFarAboveBaseline.0.544 --token-file token
     \b
+    To tell the story of a run in one HTML file:
+        trainguard report runs/a
+    \b
     To see a training being saved:
         trainguard demo
     \b
@@ -64,5 +68,5 @@ def main(context: click.Context, config: Path | None) -> None:
     context.default_map = read_settings(config, context.command)
 
 
-for command in (run, monitor, status, act, approve, demo, check, test, replay, explain, schema, completion):
+for command in (run, monitor, status, act, approve, report, demo, check, test, replay, explain, schema, completion):
     main.add_command(command)

@@ -1,7 +1,6 @@
 """``trainguard replay``: what rules would have done on a recorded run."""
 
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -9,13 +8,14 @@ import click
 
 from trainguard_monitor.cli.faults import Fault
 from trainguard_monitor.cli.options import rules_option
+from trainguard_monitor.cli.progress import progress
+from trainguard_monitor.cli.runs import run_directory
 
 if TYPE_CHECKING:
     from rich.table import Table
 
     from trainguard_monitor.replay import Deed, Mode, Replay
     from trainguard_rules import RuleBook
-    from trainguard_wire import RunDirectory
 
 MOST_ROWS = 200
 WIDTH_OF_FILES = 160
@@ -52,12 +52,10 @@ def replay(run: Path, rules: Sequence[str], mode: "Mode", as_json: bool) -> None
     or the other way round, what follows is about a run that would have gone another way.
     """
     from trainguard_monitor.replay import replay, telemetry_bytes
-    from trainguard_wire import RunDirectory
 
-    directory, book = RunDirectory(run), _load(rules)
-    _check(directory)
+    book, directory = _load(rules), run_directory(run)
     try:
-        with _progress(telemetry_bytes(directory)) as advance:
+        with progress("replaying", telemetry_bytes(directory)) as advance:
             result = replay(directory, book, mode, advance)
     except OSError as error:
         raise Fault(f"{run}: can't be read: {error}") from None
@@ -76,34 +74,6 @@ def _load(rules: Sequence[str]) -> "RuleBook":
         return load_rules(rules)
     except RuleFileError as error:
         raise Fault(str(error)) from None
-
-
-def _check(run: "RunDirectory") -> None:
-    """That there is a run, of a schema we read."""
-    from trainguard_wire import RunDirectoryError
-    from trainguard_wire.rundir import runs_in
-
-    if not run.path.is_dir():
-        raise Fault(f"{run.path}: no such directory")
-    try:
-        run.read_info()
-    except RunDirectoryError as error:
-        inside = [found.path.name for found in runs_in(run.path)] if not run.exists() else []
-        hint = f"; the runs in it are {', '.join(inside[:5])}{'...' if len(inside) > 5 else ''}" if inside else ""
-        raise Fault(f"{error}{hint}") from None
-
-
-@contextmanager
-def _progress(total: int) -> Iterator[Callable[[int], None]]:
-    """A bar on standard error while we read, where that is a terminal."""
-    from rich.console import Console
-    from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeRemainingColumn
-
-    console = Console(stderr=True)
-    columns = (TextColumn("replaying"), BarColumn(), DownloadColumn(), TimeRemainingColumn())
-    with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as bar:
-        task = bar.add_task("", total=total)
-        yield lambda size: bar.advance(task, size)
 
 
 def _print(result: "Replay") -> None:

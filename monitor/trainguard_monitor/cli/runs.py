@@ -1,0 +1,26 @@
+"""Run directories that are named on the command line."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from trainguard_monitor.cli.faults import Fault
+
+if TYPE_CHECKING:
+    from trainguard_wire import RunDirectory
+
+
+def run_directory(path: Path) -> "RunDirectory":
+    """The run there, of a schema that we read. Raises `Fault`; of a directory of runs it says which are in it."""
+    from trainguard_wire import RunDirectory, RunDirectoryError
+    from trainguard_wire.rundir import runs_in
+
+    run = RunDirectory(path)
+    if not path.is_dir():
+        raise Fault(f"{path}: no such directory")
+    try:
+        run.read_info()
+    except RunDirectoryError as error:
+        inside = [found.path.name for found in runs_in(path)] if not run.exists() else []
+        hint = f"; the runs in it are {', '.join(inside[:5])}{'...' if len(inside) > 5 else ''}" if inside else ""
+        raise Fault(f"{error}{hint}") from None
+    return run

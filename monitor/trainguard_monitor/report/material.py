@@ -1,0 +1,159 @@
+"""Everything a report tells of a run, read from its directory and bounded, however long the run was.
+
+The samples are read once, into a history that keeps so many points of each signal. Records of other kinds are few; of
+heartbeats only the last of each trainer process counts.
+"""
+
+from collections import Counter
+from collections.abc import Callable, Iterator
+from contextlib import suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from trainguard_monitor.chronicle import KEPT, Chronicle
+from trainguard_monitor.history import History
+from trainguard_monitor.replay import Side
+from trainguard_monitor.report.incidents import Incidents
+from trainguard_monitor.story import read_journal
+from trainguard_wire import (
+    CheckpointSaved,
+    CodecError,
+    Goodbye,
+    Heartbeat,
+    Hello,
+    Opened,
+    Promoted,
+    RunDirectory,
+    RunInfo,
+    SegmentReader,
+    Telemetry,
+    Verification,
+    decode_telemetry,
+)
+
+_SAMPLE = b'{"type":"sample"'
+
+
+@dataclass
+class Process:
+    """A trainer process, by what it said first and last. ``last`` is None where it died without a word."""
+
+    hello: Hello
+    last: Goodbye | None = None
+    lost: int = 0
+    errors: dict[str, int] = field(default_factory=dict)
+
+
+@dataclass
+class Checkpoint:
+    """``good_at`` is the step at which it was found good; ``manifest`` is what is on disk of it now."""
+
+    step: int
+    generation: int
+    seconds: float
+    good_at: int | None = None
+    manifest: dict[str, Any] | None = None
+
+
+@dataclass
+class Material:
+    """One run. ``side`` counts what rules did, ``helped`` interventions by rule and whether they helped.
+
+    ``last_time`` is the time of the last record, ``ended`` says that it is a goodbye.
+    """
+
+    run: RunDirectory
+    info: RunInfo
+    history: History
+    decisions: list[dict[str, Any]] = field(default_factory=list)
+    incidents: Incidents = field(default_factory=Incidents)
+    side: Side = field(default_factory=Side)
+    helped: Counter[tuple[str, bool]] = field(default_factory=Counter)
+    opened: list[Opened] = field(default_factory=list)
+    processes: list[Process] = field(default_factory=list)
+    checkpoints: dict[int, Checkpoint] = field(default_factory=dict)
+    ended: bool = False
+    records: int = 0
+    last_time: float = 0.0
+
+
+def read(run: RunDirectory, on_bytes: Callable[[int], None] = lambda _: None) -> Material:
+    """The run as of now; ``on_bytes`` is told of every stretch of telemetry. Raises `RunDirectoryError`, `OSError`."""
+    material = Material(run, run.read_info(), History(run))
+    material.history.catch_up(on_bytes)
+    _read_others(material)
+    _read_journal(material)
+    _read_checkpoints(material)
+    return material
+
+
+def _read_others(material: Material) -> None:
+    """What there is beside the samples."""
+    reader, newest = SegmentReader(material.run.telemetry), b""
+    try:
+        while lines := reader.read_lines():
+            for line in lines:
+                material.records += 1
+                if line.startswith(_SAMPLE):
+                    newest, material.ended = line, False
+                    continue
+                with suppress(CodecError):  # torn by a process that died
+                    _see(material, decode_telemetry(line))
+        with suppress(CodecError):
+            material.last_time = max(material.last_time, decode_telemetry(newest).time)
+    finally:
+        reader.close()
+
+
+def _see(material: Material, record: Telemetry) -> None:
+    process = material.processes[-1] if material.processes else None
+    material.ended, material.last_time = isinstance(record, Goodbye), record.time
+    match record:
+        case Hello():
+            material.processes.append(Process(record))
+        case CheckpointSaved():
+            material.checkpoints[record.step] = Checkpoint(record.step, record.generation, record.seconds)
+        case Heartbeat() if process is not None:
+            process.lost, process.errors = record.lost, record.errors
+        case Goodbye() if process is not None:
+            process.last, process.lost = record, record.lost
+
+
+def _read_journal(material: Material) -> None:
+    for record in read_journal(material.run):
+        material.side.note([record])
+        material.incidents.note(record)
+        match record:
+            case Opened():
+                material.opened.append(record)
+            case Promoted() if record.checkpoint in material.checkpoints:
+                material.checkpoints[record.checkpoint].good_at = record.step
+            case Verification():
+                material.helped[record.rule, record.helped] += 1
+    chronicle = Chronicle(material.run)
+    chronicle.catch_up()
+    material.decisions = chronicle.interventions(KEPT)
+
+
+def _read_checkpoints(material: Material) -> None:
+    """What is on disk now. Those that no record tells of were saved by a process whose record was lost."""
+    for path, manifest in _manifests(material.run.checkpoints):
+        step, generation = manifest.get("step"), manifest.get("generation")
+        if not isinstance(step, int) or not isinstance(generation, int):
+            continue
+        found = material.checkpoints.setdefault(step, Checkpoint(step, generation, 0.0))
+        files = manifest.get("files")
+        sizes = [file.get("bytes", 0) for file in files.values()] if isinstance(files, dict) else []
+        found.manifest = manifest | {"path": path, "bytes": sum(sizes)}
+
+
+def _manifests(folder: Path) -> Iterator[tuple[Path, dict[str, Any]]]:
+    for path in sorted(folder.glob("step-*/manifest.json")):
+        try:
+            manifest = msgspec.json.decode(path.read_bytes(), type=dict[str, Any])
+        except (OSError, msgspec.DecodeError):
+            continue  # it is being replaced, or damaged: not a good one in any case
+        yield path.parent, manifest
