@@ -11,7 +11,6 @@ import { Samples } from "./samples.js";
 const FIRST = ["loss", "grad_norm", "lr", "activation_sparsity", "confidence"];
 const LASTS = [1000, 200];
 const KEPT = "signals";
-const WIDE = 50; // how many times the lowest value the highest is, where a logarithm shows more
 
 export class Board {
   charts = new Map();
@@ -37,7 +36,6 @@ export class Board {
     const chosen = kept(KEPT) ?? FIRST;
     for (const signal of chosen.filter((name) => offered.includes(name))) this.put(signal);
     await this.reload();
-    for (const chart of this.charts.values()) if (isWide(chart)) chart.setLog(true);
   }
 
   get range() {
@@ -172,10 +170,4 @@ function place(hint, over, left, top) {
   const x = box.left - area.left + left + 14;
   hint.style.left = `${Math.max(0, Math.min(x, area.width - hint.offsetWidth))}px`;
   hint.style.top = `${box.top - area.top + Math.max(top, 0) + 18}px`;
-}
-
-function isWide({ signal, column: { value } }) {
-  if (!["loss", "grad_norm"].includes(signal) || value.length < 10) return false;
-  const sorted = value.toSorted((a, b) => a - b);
-  return sorted[0] > 0 && sorted.at(-1) > WIDE / 5 * sorted[Math.floor(sorted.length / 2)];
 }

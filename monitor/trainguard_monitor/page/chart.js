@@ -8,18 +8,21 @@ import { drawBands, drawMarks } from "./overlay.js";
 import { plotted } from "./samples.js";
 
 const HEIGHT = 156;
+const SPIKY = new Set(["loss", "grad_norm"]);
+const WIDE = 10; // how many times the median the highest value is
 const MOVES = new Set(["mousemove", "mouseleave"]);
 
 export class Chart {
   column = { step: [], value: [], nonfinite: [] };
   logarithmic = false;
+  chosen = false; // whether the visitor has said which scale it is to be
 
   /** `board` has `range`, `bands`, `marks`, `colours`, `looksAt(rule, signal)`, `zoom(from, to)`, `point(chart)`, `remove(signal)`. */
   constructor(signal, board) {
     this.signal = signal;
     this.board = board;
     this.value = h("output", { class: "chart-value" });
-    this.log = h("button", { type: "button", class: "quiet", "aria-pressed": "false", onclick: () => this.setLog(!this.logarithmic) },
+    this.log = h("button", { type: "button", class: "quiet", "aria-pressed": "false", onclick: () => this.choose(!this.logarithmic) },
       "log", h("span", { class: "unseen" }, ` scale for ${signalName(signal)}`));
     this.plot = h("div", { class: "plot", role: "img" });
     this.element = h("figure", { class: "chart" },
@@ -47,6 +50,11 @@ export class Chart {
     return Math.max(this.plot.clientWidth, 120);
   }
 
+  choose(logarithmic) {
+    this.chosen = true;
+    this.setLog(logarithmic);
+  }
+
   setLog(on) {
     this.logarithmic = on;
     this.log.setAttribute("aria-pressed", String(on));
@@ -62,7 +70,9 @@ export class Chart {
   /** Other values, or another range of steps. */
   update(column) {
     this.column = column;
-    this.u.setData(plotted(column, this.logarithmic));
+    const logarithmic = this.chosen ? this.logarithmic : isWide(this.signal, column);
+    if (logarithmic === this.logarithmic) this.u.setData(plotted(column, logarithmic));
+    else this.setLog(logarithmic);
     this.read(null);
     this.plot.setAttribute("aria-label", this.described());
   }
@@ -137,6 +147,13 @@ export class Chart {
     u.setSelect({ left: 0, width: 0, top: 0, height: 0 }, false);
     this.board.zoom(Math.max(0, from), Math.max(to, from + 2));
   }
+}
+
+/** Whether peaks leave nothing to be seen of the rest, so that a logarithm shows more. */
+function isWide(signal, { value }) {
+  if (!SPIKY.has(signal) || value.length < 10) return false;
+  const sorted = value.toSorted((a, b) => a - b);
+  return sorted[0] > 0 && sorted.at(-1) > WIDE * sorted[Math.floor(sorted.length / 2)];
 }
 
 /** Of the lines of a logarithmic grid those at powers of ten, or all where there is hardly one. */

@@ -1,12 +1,13 @@
 // Acting on a run by hand: orders, and answers to rules that ask first. What came of it is said in words.
 
 import { get, ofRun } from "./api.js";
+import { done, plannedAll } from "./deeds.js";
 import { ask } from "./dialog.js";
 import { byId, h, show } from "./dom.js";
 import { plural } from "./format.js";
 import { ORDERS, bodyOf } from "./orders.js";
 import { tell } from "./token.js";
-import { VERDICTS, because, done, listed, plannedAll } from "./words.js";
+import { VERDICTS, because, listed } from "./words.js";
 
 const NO_TOKEN = "This monitor takes no orders: it was started without --token-file.";
 const CLOSED = {

@@ -25,6 +25,7 @@ export function ask({ title, text, fields = [], yes, danger = false }) {
     });
     document.body.append(dialog);
     dialog.showModal();
+    document.activeElement.select?.();
   });
 }
 

@@ -1,7 +1,7 @@
 // Is it healthy? The state of a run in a word, and how urgently somebody should look.
 
 import { duration, plural } from "./format.js";
-import { listed } from "./words.js";
+import { VERDICTS, listed } from "./words.js";
 
 const SILENT_SECONDS = 60;
 const SLOW_STEPS = 20;
@@ -48,7 +48,14 @@ export function isPaused(run, interventions) {
 
 /** Which rules fire, what was done and whether it helped, in a sentence or three. */
 export function storyOf(run, interventions) {
-  return [rulesNow(run), done(run, interventions), helped(interventions)].filter(Boolean).join(" ");
+  return [rulesNow(run), done(run, interventions), helped(interventions), unable(interventions)].filter(Boolean).join(" ");
+}
+
+/** The newest that a rule wanted to do and could not, where nothing was done since. */
+function unable(interventions) {
+  const last = interventions.findLast(({ verdict }) => ["act", "hold_unsupported", "hold_limit"].includes(verdict));
+  if (!last || last.verdict === "act") return "";
+  return `${last.rule} could not act at step ${last.step}: ${VERDICTS[last.verdict].replace("held back: ", "")}.`;
 }
 
 function rulesNow(run) {
@@ -61,7 +68,7 @@ function rulesNow(run) {
 
 function done(run, interventions) {
   const acted = interventions.filter((decision) => decision.verdict === "act");
-  if (!acted.length) return "Nothing had to be done so far.";
+  if (!acted.length) return interventions.some(({ verdict }) => verdict.startsWith("hold")) ? "" : "Nothing had to be done so far.";
   const last = acted.at(-1);
   const since = run.step - last.step;
   const ago = run.state === "ended" || since < 1 ? "" : `, ${plural(since, "step")} ago`;
@@ -71,9 +78,11 @@ function done(run, interventions) {
 }
 
 function helped(interventions) {
-  const tried = interventions.filter((decision) => decision.verdict === "act" && decision.verification);
+  const acted = interventions.filter((decision) => decision.verdict === "act");
+  const tried = acted.filter((decision) => decision.verification);
   if (!tried.length) return "";
   const well = tried.filter((decision) => decision.verification.helped).length;
+  if (tried.length < acted.length) return `${well} of ${tried.length} that were put to the test helped.`;
   if (well === tried.length) return tried.length === 1 ? "It helped." : tried.length === 2 ? "Both helped." : "All helped.";
-  return well ? `${well} of ${tried.length} on trial helped.` : tried.length === 1 ? "It did not help." : "None helped.";
+  return well ? `${well} of ${tried.length} helped.` : tried.length === 1 ? "It did not help." : "None helped.";
 }

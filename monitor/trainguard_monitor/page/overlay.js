@@ -1,7 +1,8 @@
 // What is drawn over a chart: bands while a rule is pending or firing, and a mark for each intervention.
 
+import { done } from "./deeds.js";
 import { number } from "./format.js";
-import { acted, because, done } from "./words.js";
+import { acted, because } from "./words.js";
 
 const NARROWEST = 2; // pixels
 const NEAR = 9; // pixels

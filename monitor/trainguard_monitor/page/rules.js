@@ -1,8 +1,9 @@
 // The rules of a run: what each sees, how close that is to its threshold, and what it may still do.
 
+import { plannedAll } from "./deeds.js";
 import { h } from "./dom.js";
 import { number } from "./format.js";
-import { VERDICTS, capital, plannedAll } from "./words.js";
+import { VERDICTS, capital } from "./words.js";
 
 const ORDER = { firing: 0, pending: 1, inactive: 2 };
 const MODES = { act: "acts by itself", approve: "asks a person first", observe: "only observes" };

@@ -102,6 +102,7 @@ class Run {
     const newest = Object.entries(event.signals).map(([name, { value, nonfinite }]) => [name, value.at(-1) ?? nonfinite.at(-1)?.[1]]);
     Object.assign(this.detail, { step: event.step, epoch: event.epoch, generation: event.generation, last_sample: event.time });
     Object.assign(this.detail.signals, Object.fromEntries(newest));
+    this.drawHeadline();
     this.board.append(event)?.catch(() => {});
   }
 
@@ -135,10 +136,13 @@ class Run {
   }
 
   drawMissing() {
+    if (byId("run-name") === null) return;
     this.stream.stop();
     this.timers.forEach(clearInterval);
     show(byId("main"), h("h1", {}, "There is no such run"),
-      h("p", { class: "note" }, `The monitor knows no run ${this.name}. It may have been removed from disk. `, h("a", { href: "." }, "All runs")));
+      h("p", { class: "note" }, `The monitor knows no run ${this.name}. It may have been removed from disk, or not have begun: then it appears here. `,
+        h("a", { href: "." }, "All runs")));
+    listen("api/v1/events?type=found", () => {}, { found: ({ run }) => run === this.name && location.reload() });
   }
 }
 
@@ -152,7 +156,6 @@ function vitals(detail) {
     ["Gradient norm", number(signals.grad_norm)],
     ["Learning rate", number(signals.lr)],
     ["Steps per second", Number.isFinite(rate) && detail.state === "driven" ? number(rate, 3) : null],
-    ["Generation", detail.generation ? count(detail.generation) : null],
     ["Last sample", detail.last_sample === null ? null : ago(detail.last_sample, now())],
   ];
   return shown.filter(([, value]) => value !== null).map(([name, value]) => h("div", { key: name }, h("dt", {}, name), h("dd", {}, value)));

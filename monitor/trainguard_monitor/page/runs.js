@@ -100,8 +100,14 @@ function row(run, health, time) {
     h("td", { class: "number", "data-label": "Step" }, unknown ? "–" : count(run.step)),
     h("td", { class: "number", "data-label": "Loss" }, number(run.signals.loss)),
     h("td", { class: "badges" }, ...rules),
-    h("td", { class: "number", "data-label": "Interventions" }, count(run.decisions.act ?? 0)),
+    h("td", { class: "number", "data-label": "Interventions" }, acts(run.decisions)),
     h("td", { class: "number", "data-label": "Last sample" }, unknown ? "–" : ago(run.last_sample, time)));
+}
+
+/** How often rules acted, and how often they wanted to and could not. */
+function acts({ act = 0, hold_unsupported: unsupported = 0, hold_limit: limit = 0 }) {
+  const unable = unsupported + limit;
+  return [count(act), unable ? h("span", { class: "sub" }, `${count(unable)} not possible`) : null];
 }
 
 const badge = (name, state) => h("span", { class: `badge ${state}`, title: `${name} is ${state}` }, name);

@@ -1,8 +1,9 @@
 // The story of a run, the newest first: what was found, what was done about it, and whether it helped.
 
+import { done, plannedAll } from "./deeds.js";
 import { h } from "./dom.js";
 import { clock, number, signalName } from "./format.js";
-import { VERDICTS, acted, because, capital, done, listed, plannedAll } from "./words.js";
+import { VERDICTS, acted, because, capital, listed } from "./words.js";
 
 const ANSWERS = new Set(["act", "await_approval", "observe"]);
 const SIGNS = { applied: "✓", waiting: "…", refused: "✗", expired: "✗", failed: "✗", lost: "✗" };

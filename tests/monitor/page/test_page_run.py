@@ -2,6 +2,7 @@
 
 import pytest
 
+from tests.monitor.conftest import NewTrainer
 from tests.monitor.helpers import ScriptedTrainer, interventions_of, until
 from tests.support.browser import Browser
 from trainguard_monitor.daemon import Daemon
@@ -178,12 +179,15 @@ def test_values_that_are_no_numbers(page: Browser, story: ScriptedTrainer) -> No
     page.until(lambda: ink(page, 0, "bad") > 10)
 
 
-def test_no_such_run(browser: Browser, url: str, daemon: Daemon) -> None:
-    """It is said, with a way back. The browser itself complains of the 404."""
-    browser.open(f"{url}/?run=%3Cb%3Enone%3C/b%3E")
+def test_no_such_run(browser: Browser, url: str, daemon: Daemon, new_trainer: NewTrainer) -> None:
+    """It is said, with a way back, and the run appears when it begins. The browser itself complains of the 404."""
+    browser.open(f"{url}/?run=%3Cb%3Enone")
     browser.until(lambda: "There is no such run" in browser.text())
-    assert "The monitor knows no run <b>none</b>" in browser.text()
+    assert "The monitor knows no run <b>none" in browser.text()
+    browser.until(lambda: browser.text("#connection") == "Live")
     assert all("404" in line for line in browser.complaints())
+    new_trainer("<b>none").hello()
+    browser.until(lambda: browser.text("#health") == "No sample yet")
 
 
 def test_a_monitor_that_is_gone_and_comes_back(browser: Browser, daemon: Daemon, story: ScriptedTrainer) -> None:
