@@ -7,13 +7,14 @@ from typing import TYPE_CHECKING
 import click
 
 from trainguard_monitor.cli.faults import Fault
-from trainguard_monitor.cli.options import rules_option
+from trainguard_monitor.cli.options import listen_option, rules_option
 
 if TYPE_CHECKING:
     from rich.console import Console
     from rich.progress import Progress
 
     from trainguard_monitor.demo.trainings import Result
+    from trainguard_monitor.demo.watching import Watching
     from trainguard_wire import RunDirectory
 
 POINTS = 0.02
@@ -21,7 +22,7 @@ EPILOG = """\b
 Exit codes:
   0  the guarded run ended within 2 points of the run without faults
   1  it did not, or a training failed
-  2  something that the demo needs is not installed
+  2  something that the demo needs is not installed, or a rule file or --listen is no good
 """
 
 
@@ -35,29 +36,51 @@ Exit codes:
 )
 @rules_option
 @click.option("--seed", default=0, show_default=True, help="Of the weights, the batches and the faults.")
-@click.option("--epochs", default=40, show_default=True, type=click.IntRange(min=20))
+@click.option(
+    "--epochs", default=40, show_default=True, type=click.IntRange(min=20), help="How long each training lasts."
+)
+@click.option(
+    "--serve/--no-serve",
+    default=False,
+    show_default=True,
+    help="Whether the monitor's status page and metrics stay up afterwards, until Ctrl-C.",
+)
+@listen_option("127.0.0.1:9464")
 @click.pass_context
-def demo(context: click.Context, out: Path, rules: tuple[str, ...], seed: int, epochs: int) -> None:
+def demo(
+    context: click.Context, out: Path, rules: tuple[str, ...], seed: int, epochs: int, serve: bool, listen: str
+) -> None:
     """Break a training twice, and watch it being saved.
 
     A classifier of handwritten digits is trained with a large learning rate: once undisturbed, then
     twice with the same faults (a burst of bad batches, a corrupted parameter tensor), alone and
     with a monitor beside it. You see the rules fire, what was decided and done, and what it was worth.
+    With --serve, you can look on in a browser, and act on the run yourself.
 
     \b
         trainguard demo
+        trainguard demo --serve
     """
     _require("torch", "sklearn", "matplotlib")
     from rich.console import Console
 
     from trainguard_monitor.demo.trainings import TrainingError
+    from trainguard_monitor.demo.watching import Watching
     from trainguard_monitor.sidecar import SidecarError
 
-    console = Console()
+    console, out = Console(), _fresh(out)
     try:
-        good = _Demo(console, _fresh(out), rules, seed, epochs).show()
-    except (TrainingError, SidecarError) as error:
+        watching = Watching.begin(out / "runs", rules, listen if serve else None)
+    except SidecarError as error:
+        raise Fault(str(error)) from None
+    try:
+        good = _Demo(console, out, rules, seed, epochs, watching).show()
+        if serve:
+            watching.stay()
+    except TrainingError as error:
         raise click.ClickException(str(error)) from None
+    finally:
+        watching.end()
     context.exit(0 if good else 1)
 
 
@@ -80,7 +103,10 @@ def _fresh(out: Path) -> Path:
 class _Demo:
     """Three trainings and what there is to say about them."""
 
-    def __init__(self, console: "Console", out: Path, rules: tuple[str, ...], seed: int, epochs: int) -> None:
+    def __init__(
+        self, console: "Console", out: Path, rules: tuple[str, ...], seed: int, epochs: int, watching: "Watching"
+    ) -> None:
+        self.watching = watching
         self.console = console
         self.out = out
         self.rules = rules
@@ -91,12 +117,21 @@ class _Demo:
         """Run it all; whether the guarded run was saved."""
         from trainguard_wire import RunDirectory
 
+        self._invite("Watch it at")
         reference, alone, guarded = self._train()
+        self.watching.read_to_the_end("guarded")
         run = RunDirectory(self.out / "runs" / "guarded")
         self._tell(run, guarded)
         self._compare(reference, alone, guarded)
         self._draw(run, reference, alone, guarded)
+        self._invite("Until Ctrl-C, it is all at")
         return abs(reference.accuracy - guarded.accuracy) <= POINTS
+
+    def _invite(self, words: str) -> None:
+        """Where to look, when served."""
+        if (token := self.watching.token_file) is not None:
+            url = self.watching.url
+            self.console.print(f"{words} {url}/ (metrics: {url}/metrics; token, to act: {token})", soft_wrap=True)
 
     def _train(self) -> "tuple[Result, Result, Result]":
         """The first two side by side, the guarded one with the machine for itself and its monitor."""
@@ -112,18 +147,9 @@ class _Demo:
             first = side_by_side.submit(self._follow, bars, "no fault", [])
             second = side_by_side.submit(self._follow, bars, "faults, alone", ["--faults"])
             reference, alone = first.result(), second.result()
-            guarded = self._guarded(bars)
+            directory = self.out / "runs" / "guarded"
+            guarded = self._follow(bars, "faults, guarded", ["--faults", "--run-dir", str(directory)])
         return reference, alone, guarded
-
-    def _guarded(self, bars: "Progress") -> "Result":
-        from trainguard_monitor.sidecar import Sidecar
-
-        runs = self.out / "runs"
-        sidecar = Sidecar.start(runs, rules=self.rules, listen="127.0.0.1:0")
-        try:
-            return self._follow(bars, "faults, guarded", ["--faults", "--run-dir", str(runs / "guarded")])
-        finally:
-            sidecar.stop()
 
     def _follow(self, bars: "Progress", name: str, arguments: list[str]) -> "Result":
         from trainguard_monitor.demo.trainings import Training
