@@ -11,7 +11,7 @@ HTTP and metrics see the daemon as a `table.Monitor`: what that has answers from
 
 import logging
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future
 from contextlib import suppress
 from dataclasses import dataclass
@@ -20,15 +20,15 @@ from pathlib import Path
 from queue import Empty, SimpleQueue
 from typing import Literal, NamedTuple
 
-from trainguard_monitor.cadence import Cadence
 from trainguard_monitor.discovery import Discovery
 from trainguard_monitor.driver import Driver
 from trainguard_monitor.feed import Feed, Word
 from trainguard_monitor.notifier.firing import Sink
+from trainguard_monitor.rota import Post, Rota
 from trainguard_monitor.table import RulesView, RunDetail, RunView, Taken
 from trainguard_monitor.webhooks.sender import Webhooks
 from trainguard_rules import RuleBook
-from trainguard_wire import Input, LeaseHeld, RunDirectory, RunDirectoryError
+from trainguard_wire import Input, LeaseHeld, RunDirectory, RunDirectoryError, Telemetry
 
 log = logging.getLogger(__name__)
 
@@ -63,15 +63,6 @@ class Clock:
     monotonic: Callable[[], float] = time.monotonic
 
 
-class _Post:
-    """A run under watch."""
-
-    def __init__(self, driver: Driver, now: float) -> None:
-        self.driver = driver
-        self.cadence = Cadence(now)
-        self.complaint = ""
-
-
 class Daemon:
     """Follows the runs in a directory, or the one run that the directory is, under one rule book."""
 
@@ -95,8 +86,9 @@ class Daemon:
         self._inbox: SimpleQueue[_Message] = SimpleQueue()  # its put() may be called from a signal handler
         self._webhooks = Webhooks(webhooks or {}, self.take_in, clock=self._clock.wall)
         self._discovery = Discovery(directory, lambda: self._inbox.put("changed"), polling=polling)
-        self._posts: dict[Path, _Post] = {}
-        self._changing: list[_Post] = []
+        self._posts: dict[Path, Post] = {}
+        self._rota = Rota()
+        self._changing: list[Post] = []
         self._scan_at = 0.0
         self._reloaded = True
         self._stopping = False
@@ -175,12 +167,10 @@ class Daemon:
             only.driver.open()
 
     def _wait(self) -> None:
-        now = self._clock.monotonic()
-        due = min((post.cadence.due for post in self._posts.values()), default=self._scan_at)
-        if self._next_change() is not None:
-            due = now
+        due = min(self._rota.next_due, self._scan_at)
+        wait = 0.0 if self._next_change() is not None else max(0.0, due - self._clock.monotonic())
         with suppress(Empty):
-            self._receive(self._inbox.get(timeout=max(0.0, min(due, self._scan_at) - now)))
+            self._receive(self._inbox.get(timeout=wait))
         self._receive_all()
 
     def _receive_all(self) -> None:
@@ -215,7 +205,7 @@ class Daemon:
         self.feed.publish("", [], [Word("rules")])
         message.reply.set_result(None)
 
-    def _next_change(self) -> _Post | None:
+    def _next_change(self) -> Post | None:
         """A run whose rules are being changed, and can be now."""
         if self._changing:
             self._changing = [post for post in self._changing if post.driver.is_changing_rules]
@@ -226,18 +216,14 @@ class Daemon:
         now = self._clock.monotonic()
         if now >= self._scan_at:
             self._scan()
-        due = sorted((post for post in self._posts.values() if post.cadence.due <= now), key=lambda p: p.cadence.due)
-        turn_taken = False
-        for post in due:
-            is_behind = not post.driver.is_driven or post.driver.is_catching_up
-            if not (is_behind and turn_taken):
-                self._attend(post, post.driver.poll)
-            turn_taken = turn_taken or is_behind
+        for post in self._rota.take(now):
+            self._attend(post, post.driver.poll)
+            self._rota.put(post)
         changing = self._next_change()
         if changing is not None:
             self._change_rules(changing)
 
-    def _change_rules(self, post: _Post) -> None:
+    def _change_rules(self, post: Post) -> None:
         try:
             post.driver.change_rules()
         except OSError as error:
@@ -245,10 +231,10 @@ class Daemon:
             self._complain(post, logging.ERROR, error)
             post.cadence.postpone(self._clock.monotonic())
 
-    def _attend(self, post: _Post, look: Callable[[float], bool | None]) -> None:
+    def _attend(self, post: Post, look: Callable[[float], Sequence[Telemetry]]) -> None:
         now, driver = self._clock.monotonic(), post.driver
         try:
-            progressed = bool(look(now))
+            came = look(now)
         except LeaseHeld as error:
             self._complain(post, logging.INFO if driver.judges_itself else logging.WARNING, error)
             post.cadence.postpone(now)
@@ -264,15 +250,9 @@ class Daemon:
             post.cadence.never()
         else:
             post.complaint = ""
-            post.cadence.looked(
-                self._clock.monotonic(),
-                progressed=progressed,
-                busy=driver.is_busy,
-                ended=driver.has_ended,
-                company=len(self._posts),
-            )
+            post.cadence.looked(now, came, driver.pace, company=len(self._posts))
 
-    def _complain(self, post: _Post, level: int, error: Exception) -> None:
+    def _complain(self, post: Post, level: int, error: Exception) -> None:
         if post.complaint != str(error):
             log.log(level, "%s", error, extra={"run": post.driver.run.name})
         post.complaint = str(error)
@@ -283,6 +263,7 @@ class Daemon:
             if path not in found or post.driver.is_gone():
                 log.info("%s: removed", post.driver.run.name, extra={"run": post.driver.run.name})
                 post.driver.close(gone=True)
+                post.gone = True
                 del self._posts[path]
                 self.feed.publish(post.driver.run.name, [], [Word("removed")])
         for path in found.keys() - self._posts.keys():
@@ -293,7 +274,9 @@ class Daemon:
         log.info("%s: found", run.name, extra={"run": run.name})
         notify = partial(self._webhooks.send, run.name)
         driver = Driver(run, self.book, clock=self._clock.wall, feed=self.feed, sink=self._sink, notify=notify)
-        self._posts[run.path] = _Post(driver, self._clock.monotonic())
+        now = self._clock.monotonic()
+        self._posts[run.path] = post = Post(driver, now, ahead=now - self._clock.wall())
+        self._rota.put(post)
         self.feed.publish(run.name, [], [Word("found")])
 
     def _drain(self) -> None:

@@ -3,12 +3,14 @@
 Notifications are handed to ``notify``, which sends them, and says later what became of them.
 """
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 
 from trainguard_monitor.lockstep import Lockstep
 from trainguard_monitor.logs import RunLog
+from trainguard_rules import RuleBook
 from trainguard_rules.notifications import Notification
-from trainguard_wire import Control
+from trainguard_wire import Control, Derived, __version__
+from trainguard_wire.hold import opened_here
 from trainguard_wire.outbox import Outbox
 
 RETRY_WRITE = 0.2
@@ -24,6 +26,22 @@ class Delivery:
         self._notify, self._notified = notify, set[str]()
         self._outbox, self._lockstep, self._log = outbox, lockstep, log
         self._again_at = 0.0
+
+    def begin_chain(
+        self, book: RuleBook, time: float, from_record: int, missing: Sequence[Derived], *, later: bool
+    ) -> None:
+        """Have the journal say by which rules the run is judged; ``later``: once something follows from it."""
+        opened = opened_here(
+            time=time,
+            version=__version__,
+            rules=", ".join(book.sources),
+            rules_sha256=book.sha256,
+            from_record=from_record,
+        )
+        if later:  # or each start would add a line to every run that is over
+            self._outbox.head(opened)
+        else:
+            self._outbox.record([opened, *missing])
 
     def is_due(self, generation: int, now: float) -> bool:
         """Whether there is anything to write, and it is time to."""

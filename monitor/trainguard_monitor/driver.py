@@ -18,6 +18,7 @@ from collections.abc import Callable, Iterable, Sequence
 
 from msgspec.structs import replace
 
+from trainguard_monitor.cadence import Pace
 from trainguard_monitor.delivery import Delivery
 from trainguard_monitor.feed import Feed, Word
 from trainguard_monitor.lockstep import Lockstep
@@ -29,8 +30,8 @@ from trainguard_monitor.table import RunDetail, RunState, RunView, Taken
 from trainguard_monitor.tally import Tally, Zeros
 from trainguard_rules import CatchUp, Engine, Output, RuleBook
 from trainguard_rules.notifications import Notification
-from trainguard_wire import Control, Delivered, Derived, Input, Order, RunDirectory, Telemetry, __version__
-from trainguard_wire.hold import Hold, opened_here
+from trainguard_wire import Control, Delivered, Derived, Input, Order, RunDirectory, Telemetry
+from trainguard_wire.hold import Hold
 
 log = logging.getLogger(__name__)
 
@@ -92,9 +93,11 @@ class Driver:
         return self._coming is not None and self._hold is not None and not self._hold.outbox.has_unwritten
 
     @property
-    def is_busy(self) -> bool:
-        """Whether a prompt look at the telemetry matters."""
-        return self._engine.busy or self._lockstep.on
+    def pace(self) -> Pace:
+        """How much a prompt look at the telemetry matters."""
+        if self._catchup is not None or self._tally.ended:
+            return "behind" if self._catchup is not None else "ended"
+        return "lockstep" if self._lockstep.on else "busy" if self._engine.busy else "calm"
 
     @property
     def has_ended(self) -> bool:
@@ -108,8 +111,8 @@ class Driver:
             self._begin(hold)
             self._hold, self._failed = hold, False
 
-    def poll(self, now: float) -> bool:
-        """Fold what came since the last poll, a chunk at most, and deliver. True where anything came.
+    def poll(self, now: float) -> Sequence[Telemetry]:
+        """Fold what came since the last poll, a chunk at most, and deliver. Gives what came.
 
         Raises what `open` raises; a write that fails is dealt with here.
         """
@@ -129,7 +132,7 @@ class Driver:
             self._tell_feed(records)
             if self.has_ended:
                 self._firing.end(self._clock())
-        return bool(records)
+        return records
 
     def take_in(self, record: Input) -> Taken:
         """Take in what came from outside: a person's word, an alert.
@@ -180,10 +183,11 @@ class Driver:
         if self._succession.advance(self._engine.records):
             self._hand_over(hold, self._succession)
 
-    def drain(self, now: float) -> None:
-        """Fold to the present end of the telemetry and deliver. Raises as `poll` does."""
+    def drain(self, now: float) -> Sequence[Telemetry]:
+        """Fold to the present end of the telemetry and deliver: nothing is left. Raises as `poll` does."""
         while self.poll(now) or self.is_catching_up:
             pass
+        return ()
 
     def is_gone(self) -> bool:
         """Whether the run we hold was removed, or removed and made anew, under us."""
@@ -260,8 +264,8 @@ class Driver:
                 self._begin(hold, anew=True)
             return
         due = hold.outbox.undelivered(self._engine.open_control())
-        nothing_new = self.has_ended and bool(hold.chain) and not (plan.missing or due)
-        self._begin_chain(hold, plan.from_record, plan.missing, later=nothing_new)
+        later = self.has_ended and bool(hold.chain) and not (plan.missing or due)
+        self._begin_chain(plan.from_record, plan.missing, later=later)
         with self._lock:
             self._tally.note(catchup.earlier)
             self._tally.note(plan.records)
@@ -275,7 +279,7 @@ class Driver:
             self._engine, self.book = succession.engine, succession.book
             self._tally.zeros = Zeros.of(self.book)
         self._succession = self._coming = None
-        self._begin_chain(hold, self._engine.records, [], later=self.has_ended)
+        self._begin_chain(self._engine.records, [], later=self.has_ended)
         self._announce("rules", f"judged by other rules from record {self._engine.records} on")
 
     def _announce(self, what: str, said: str, due: Iterable[Control] | None = None) -> None:
@@ -286,23 +290,14 @@ class Driver:
         self._feed.publish(self.run.name, [], [Word(what)])
         self._log.info(said)
 
+    def _begin_chain(self, from_record: int, missing: Sequence[Derived], *, later: bool) -> None:
+        assert self._delivery is not None
+        self._delivery.begin_chain(self.book, self._clock(), from_record, missing, later=later)
+
     def _give_up_succession(self) -> None:
         if self._succession is not None:
             self._succession.close()
             self._succession = None
-
-    def _begin_chain(self, hold: Hold, from_record: int, missing: Sequence[Derived], *, later: bool) -> None:
-        opened = opened_here(
-            time=self._clock(),
-            version=__version__,
-            rules=", ".join(self.book.sources),
-            rules_sha256=self.book.sha256,
-            from_record=from_record,
-        )
-        if later:  # or each start would add a line to every run that is over
-            hold.outbox.head(opened)
-        else:
-            hold.outbox.record([opened, *missing])
 
     def _tell_feed(self, records: Iterable[Telemetry]) -> None:
         news, self._news = self._news, []

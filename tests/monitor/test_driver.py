@@ -59,7 +59,7 @@ def test_acts_on_what_it_follows(driver: Driver, trainer: ScriptedTrainer) -> No
     assert driver.poll(0.0)
     (intervention,) = interventions_of(trainer.run)
     assert intervention.step == 1
-    assert driver.is_busy
+    assert driver.pace == "busy"
     trainer.apply(intervention)
     driver.poll(0.0)
     outcomes = [record for record in journal_of(trainer.run) if isinstance(record, Outcome)]

@@ -33,7 +33,7 @@ def test_each_poll_that_brought_something_ends_with_a_verdict(waiting: ScriptedT
         driver.poll(0.0)
     assert verdicts(waiting) == [(3, 4), (4, 6)]
     assert [type(message) for message in control_of(waiting.run)] == [Judged, Intervention, Judged]
-    assert driver.is_busy
+    assert driver.pace == "lockstep"
     waiting.goodbye()
     driver.drain(0.0)
     driver.close()
@@ -45,7 +45,7 @@ def test_no_verdict_for_who_does_not_wait(trainer: ScriptedTrainer, book: RuleBo
     driver = Driver(trainer.run, book)
     trainer.samples(3)
     driver.drain(0.0)
-    assert not driver.is_busy
+    assert driver.pace == "calm"
     driver.close()
     assert control_of(trainer.run) == []
 
