@@ -1,7 +1,7 @@
 """Clipping, which needs the norm that is measured anyway.
 
 `clip_grads_` leaves the gradients bit for bit as ``torch.nn.utils.clip_grad_norm_`` does. On the CPU it looks at the
-norm first and does not multiply by 1: that multiplication is most of what clipping a small model costs. On an
+norm first, and does not multiply by 1: that multiplication is most of what clipping a small model costs. On an
 accelerator it multiplies in any case, as torch does, because looking would mean waiting.
 """
 
@@ -12,28 +12,29 @@ from torch import Tensor
 
 from trainguard.signals.norms import GradNorms, alike, grad_norms, grads_of
 
+_SAFELY = 0.999
+
 
 def clip_grads_(parameters: Sequence[Tensor], max_norm: float) -> GradNorms:
-    """Clip in place; returns the norms before. Sparse gradients, which torch does not clip, are clipped as well."""
+    """Clip in place; returns the norms before. Sparse gradients, which torch does not clip, are clipped as well.
+
+    To be called without gradient tracking.
+    """
     grads = grads_of(parameters)
-    if not grads or not (_simple(grads) or any(grad.is_sparse for grad in grads)):
-        return GradNorms(torch.nn.utils.clip_grad_norm_(parameters, max_norm), None)
-    with torch.no_grad():
+    if grads and grads[0].dtype.itemsize >= 4 and alike(grads):  # 16 bits are summed up in 32 here, and not in torch
+        each = torch.stack(torch._foreach_norm(grads, 2.0))
+        norms = GradNorms(torch.linalg.vector_norm(each), each)
+        if not (norms.total.is_cpu and norms.total.item() < _SAFELY * max_norm):
+            torch._foreach_mul_(grads, _coefficient(norms.total, max_norm))
+        return norms
+    if any(grad.is_sparse for grad in grads):
         norms = grad_norms(grads)
-        coefficient = max_norm / (norms.total + 1e-6)
-        if not (coefficient.is_cpu and coefficient >= 1.0):  # a NaN goes on into the gradients, as it does in torch
-            _scale_(grads, coefficient.clamp(max=1.0))
-    return norms
+        for grad in grads:
+            grad.mul_(_coefficient(norms.total, max_norm).to(grad.device, grad.dtype))
+        return norms
+    return GradNorms(torch.nn.utils.clip_grad_norm_(parameters, max_norm), None)
 
 
-def _simple(grads: list[Tensor]) -> bool:
-    """Whether `grad_norms` is bit for bit what torch computes: it sums up in 32 bits at least, and torch does not."""
-    return grads[0].dtype.itemsize >= 4 and alike(grads)
-
-
-def _scale_(grads: list[Tensor], coefficient: Tensor) -> None:
-    if alike(grads):
-        torch._foreach_mul_(grads, coefficient)
-        return
-    for grad in grads:
-        grad.mul_(coefficient.to(grad.device, grad.dtype))
+def _coefficient(norm: Tensor, max_norm: float) -> Tensor:
+    """At most 1. That of a NaN is NaN, and goes on into the gradients, as it does in torch."""
+    return (max_norm / (norm + 1e-6)).clamp(max=1.0)

@@ -65,18 +65,22 @@ class Selection:
 
 
 class Dropping:
-    """Drops one step of the optimizers, or lets it pass. ``known``: the host knows that it is dropped."""
+    """Drops one step of the optimizers, or lets it pass.
+
+    ``is_prepared``: for the step to come; ``known``: the host knows that it is dropped.
+    """
 
     def __init__(self, optimizers: Sequence[Optimizer], scaler: Any) -> None:
         self._optimizers = tuple(optimizers)
         self._scaled = scaler is not None and scaler.is_enabled()
         self._routes: list[Route] = []
         self._has_stepped = False
-        self.known = False
+        self.is_prepared = self.known = False
 
     def before(self, verdict: Tensor) -> None:
         """Prepare for a step with this verdict: 1.0 drops, 0.0 does not."""
         self._undo()
+        self.is_prepared = True
         routes = [] if verdict.is_cpu or not self._has_stepped else list(self._find_routes())
         if len(routes) < len(self._optimizers):
             self.known = bool(verdict)
@@ -89,7 +93,7 @@ class Dropping:
     def drop(self) -> None:
         """Prepare for a step that is dropped in any case."""
         self._undo()
-        self.known = True
+        self.is_prepared = self.known = True
 
     def clear(self) -> None:
         """Drop a known one by taking the gradients away, for a framework that makes the step itself."""
@@ -98,7 +102,7 @@ class Dropping:
 
     def after(self) -> None:
         """Once the step is made, or will not be."""
-        self.known = False
+        self.is_prepared = self.known = False
         self._undo()
 
     def _undo(self) -> None:

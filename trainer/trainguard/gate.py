@@ -35,13 +35,10 @@ class Gate:
         self.nonfinite = False
         self.factor: float | None = None
         self.max_norm: float | None = None
+        self.is_on = False
         self._sum: Tensor | None = None  # of the norms, and of their weights
         self._weight: Tensor | None = None
         self._dropped: Tensor | float = 0.0
-
-    @property
-    def is_on(self) -> bool:
-        return self.nonfinite or self.factor is not None or self.max_norm is not None
 
     def configure(
         self, *, nonfinite: bool | None = False, factor: float | None = None, max_norm: float | None = None
@@ -54,6 +51,7 @@ class Gate:
             if bound is not None and not (isfinite(bound) and bound > 0):
                 raise ValueError(f"{name} is {bound}, wanted a finite number above 0, or None")
         self.nonfinite, self.factor, self.max_norm = bool(nonfinite), factor, max_norm
+        self.is_on = self.nonfinite or factor is not None or max_norm is not None
 
     def decide(self, norm: Tensor) -> Tensor:
         """1.0 where the update of gradients with this norm is to be dropped, else 0.0.

@@ -69,22 +69,27 @@ class Inbox:
         """Carry out what has come since the last call; whether anything has."""
         has_come = False
         if self._source is not None:
-            with self._faults.around("control"):
+            try:
                 while messages := self._source.read():
                     has_come = True
                     for message in messages:
                         self._receive(message)
+            except Exception as error:
+                self._faults.note("control", error)
         return has_come
+
+    @property
+    def is_waiting(self) -> bool:
+        """Whether an action waits for a step to show its effect."""
+        return bool(self._pending)
 
     def settle_seen(self) -> None:
         """Acknowledge the actions whose effect could be seen in the step just done, without its values."""
-        if self._pending:
-            self._settle({}, [each for each in self._pending if not each.outcome.needs_values])
+        self._settle({}, [each for each in self._pending if not each.outcome.needs_values])
 
     def settle(self, reading: Reading) -> None:
         """Acknowledge the actions whose effect the values of a step show."""
-        if self._pending:
-            self._settle(reading.values, [each for each in self._pending if each.since < reading.at.step])
+        self._settle(reading.values, [each for each in self._pending if each.since < reading.at.step])
 
     def give_up(self, reason: str) -> None:
         """Acknowledge as expired what was still waiting for a next step."""

@@ -84,7 +84,7 @@ class LearningRate:
     """
 
     def __init__(self, optimizers: Sequence[Optimizer]) -> None:
-        self._overlay = Overlay(optimizers, "lr")
+        self._overlay, self._first = Overlay(optimizers, "lr"), optimizers[0]
         self.exists = all(isinstance(group.get("lr"), int | float | Tensor) for group in self._overlay.groups)
         self.scale = 1.0
         self.ceiling: Ceiling | None = None
@@ -145,7 +145,8 @@ class LearningRate:
         """Begin the step after ``steps_done``: bring the overlay into the groups, and look at the result."""
         if not self.exists:
             return
-        self._overlay.take_off()
+        if self._overlay.is_on:
+            self._overlay.take_off()
         if self._target is not None:
             self._reach(self._target)
         limit = None if self.ceiling is None else self._current_limit(self.ceiling, steps_done, epoch)
@@ -157,7 +158,8 @@ class LearningRate:
 
     def take_off(self) -> None:
         """Put the scheduler's own values back. Does nothing where the overlay is not on."""
-        self._overlay.take_off()
+        if self._overlay.is_on:
+            self._overlay.take_off()
 
     def state_dict(self) -> dict[str, Any]:
         """Plain types."""
@@ -203,7 +205,7 @@ class LearningRate:
         self.seen_scale = scale if held is None and limit is None else ratio(self.seen, base, scale)
 
     def _look(self) -> Number:
-        lr: Number = self._overlay.groups[0]["lr"]
+        lr: Number = self._first.param_groups[0]["lr"]
         return lr.detach().clone() if isinstance(lr, Tensor) else lr
 
 

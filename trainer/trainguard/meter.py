@@ -16,6 +16,8 @@ from trainguard.faults import Faults
 from trainguard.overhead import Cost
 from trainguard.signals.base import Sensor, StepView, Value
 
+Look = Callable[[StepView, AbstractSet[str]], Mapping[str, Value]]
+
 
 class Duty:
     """Signals of one sensor that are measured in the same steps: each ``every``, ``wanted`` if the budget allows.
@@ -46,14 +48,13 @@ class Turn:
 
 
 class Plan:
-    """The turns of a step, and those that have something to do in each phase; followed so many ``times``."""
+    """The turns of a step, and who has something to do in which phase. Followed so many ``times``."""
 
     def __init__(self, turns: Sequence[Turn]) -> None:
         self.turns, self.times = turns, 0
-        self.hooked, self.before, self.after = (
-            tuple(turn for turn in turns if any(_has(turn.sensor, method) for method in methods))
-            for methods in (("arm", "disarm"), ("before_step",), ("after_step",))
-        )
+        self.hooked = tuple(turn for turn in turns if _has(turn.sensor, "arm") or _has(turn.sensor, "disarm"))
+        self.before = tuple((turn, turn.sensor.before_step) for turn in turns if _has(turn.sensor, "before_step"))
+        self.after = tuple((turn, turn.sensor.after_step) for turn in turns if _has(turn.sensor, "after_step"))
 
 
 class Meter:
@@ -78,6 +79,7 @@ class Meter:
         self._cadences: tuple[int, ...] = ()
         self._plans: dict[tuple[int, ...], Plan] = {}
         self._plan = Plan(())
+        self._no_grad = torch.no_grad()
         self._requested: set[str] = set()
         self._values: dict[str, float | Tensor] = {}
         self.saw_logits = False
@@ -106,7 +108,8 @@ class Meter:
 
     def arm(self, step: int) -> None:
         """Settle what is due in ``step``, the one about to begin."""
-        self.disarm()
+        if self._plan.hooked:
+            self.disarm()
         meeting = tuple([every for every in self._cadences if not step % every])
         plan = self._plans.get(meeting)
         if plan is None:
@@ -116,12 +119,12 @@ class Meter:
             self._requested.clear()
         self._plan = plan
         plan.times += 1
-        if plan.hooked:
-            self._each(plan.hooked, lambda turn: turn.sensor.arm(turn.names))
+        for turn in plan.hooked:
+            self._handle(turn, lambda sensor, names: sensor.arm(names))
 
     def disarm(self) -> None:
-        if self._plan.hooked:
-            self._each(self._plan.hooked, lambda turn: turn.sensor.disarm())
+        for turn in self._plan.hooked:
+            self._handle(turn, lambda sensor, _: sensor.disarm())
 
     def begin(self, view: StepView) -> float:
         """Measure what is to be seen before the optimizer's step; returns the seconds that hooks took before.
@@ -130,42 +133,45 @@ class Meter:
         """
         self.saw_logits = view.logits is not None
         self._values = {}
-        if self._plan.before:
-            self._each(self._plan.before, lambda turn: self._take(turn, turn.sensor.before_step(view, turn.names)))
-        return sum(self._ask_hooks(turn) for turn in self._plan.hooked)
+        plan = self._plan
+        if plan.before:
+            self._measure(plan.before, view)
+        return sum([self._ask_hooks(turn) for turn in plan.hooked]) if plan.hooked else 0.0
 
     def finish(self, view: StepView) -> dict[str, float | Tensor] | None:
         """Measure what is to be seen after the optimizer's step; returns all values. None where nothing was due."""
-        if not self._plan.turns:
-            return None
-        if self._plan.after:
-            self._each(self._plan.after, lambda turn: self._take(turn, turn.sensor.after_step(view, turn.names)))
-        values, self._values = self._values, {}
-        return values
+        plan = self._plan
+        if plan.after:
+            self._measure(plan.after, view)
+        return self._values if plan.turns else None
 
-    def _each(self, turns: Iterable[Turn], do: Callable[[Turn], None]) -> None:
-        """Have each sensor do something, and swallow and time what it does."""
-        began = self._ticks()
-        with torch.no_grad():
-            for turn in turns:
+    def _measure(self, looks: Iterable[tuple[Turn, Look]], view: StepView) -> None:
+        """Have each sensor look, time it, and swallow what goes wrong."""
+        ticks, values = self._ticks, self._values
+        began = ticks()
+        with self._no_grad:
+            for turn, look in looks:
                 try:
-                    do(turn)
+                    for name, value in look(view, turn.names).items():
+                        if value is not None and name in turn.names:
+                            values[name] = value
                 except Exception as error:
                     self._faults.note(turn.what, error)
-                now = self._ticks()
+                now = ticks()
                 turn.seconds += now - began
                 began = now
+
+    def _handle(self, turn: Turn, do: Callable[[Sensor, frozenset[str]], None]) -> None:
+        began = self._ticks()
+        with self._faults.around(turn.what):
+            do(turn.sensor, turn.names)
+        turn.seconds += self._ticks() - began
 
     @staticmethod
     def _ask_hooks(turn: Turn) -> float:
         seconds = turn.sensor.take_hook_seconds()
         turn.seconds += seconds
         return seconds
-
-    def _take(self, turn: Turn, values: Mapping[str, Value]) -> None:
-        for name, value in values.items():
-            if value is not None and name in turn.names:
-                self._values[name] = value
 
     def _plan_for(self, meeting: tuple[int, ...], requested: AbstractSet[str] = frozenset()) -> Plan:
         turns = []

@@ -2,13 +2,11 @@
 
 from torch.nn import Module, Parameter
 
-_WALKS = ("parameters", "named_parameters", "named_modules", "_named_members")
-
 
 def parameters_of(model: Module) -> list[Parameter]:
     """``list(model.parameters())`` for a third of the price: torch makes up all their names on the way."""
-    if any(getattr(type(model), walk) is not getattr(Module, walk) for walk in _WALKS):
-        return list(model.parameters())  # the model has a way of its own
+    if _has_own_way(type(model)):
+        return list(model.parameters())
     found: dict[Parameter, None] = {}
     seen: set[Module] = set()
     waiting = [model]
@@ -23,3 +21,12 @@ def parameters_of(model: Module) -> list[Parameter]:
         if module._modules:
             waiting += [child for child in reversed(module._modules.values()) if child is not None]
     return list(found)
+
+
+def _has_own_way(kind: type[Module]) -> bool:
+    return (
+        kind.parameters is not Module.parameters
+        or kind.named_parameters is not Module.named_parameters
+        or kind.named_modules is not Module.named_modules
+        or kind._named_members is not Module._named_members
+    )

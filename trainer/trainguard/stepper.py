@@ -70,15 +70,17 @@ class Stepper:
         """Between the backward pass and the optimizers' step."""
         if self.closed:
             return
-        self.begin()
+        if not self._begun:
+            self.begin()
         began = self._ticks()
         self._view = view
         self._progress.epoch = None if epoch is None else self._whole_epoch(epoch)
         self._levers.put_on(self._progress)
-        self._update.prepare(view)
-        self._own_seconds = 0.0
-        with self._faults.around("step"):
-            self._own_seconds = self._meter.begin(view)
+        try:
+            self._update.prepare(view)
+            self._own_seconds += self._meter.begin(view)
+        except Exception as error:
+            self._faults.note("step", error)
         self._own_seconds += self._ticks() - began
 
     def optimize(self) -> None:
@@ -93,8 +95,7 @@ class Stepper:
     def after(self) -> None:
         """Right after the optimizers' step: report it, and act on what was asked."""
         now = self._ticks()
-        with self._faults.around("gate"):
-            self._update.settle()
+        self._update.settle()
         self._levers.take_off()
         view, self._view = self._view, None
         if self.closed:
@@ -102,17 +103,22 @@ class Stepper:
         if view is None:
             self._faults.note("step", "after_step() without before_step(): this step is not counted")
             return
-        view.seconds = None if self._last_step is None else now - self._last_step
-        self._last_step = now
+        if self._last_step is not None:
+            view.seconds = now - self._last_step
+            self._overhead.add(self._own_seconds, view.seconds)
+        self._last_step, self._own_seconds = now, 0.0
         self._progress.step += 1
-        is_told = self._published  # a monitor has had a step's time to think about what it was told
-        with self._faults.around("step"):
+        try:
+            is_told = self._published  # a monitor has had a step's time to think about what it was told
             self._report(view)
-        self._own_seconds += self._ticks() - now
-        with self._faults.around("step"):
+            self._own_seconds = self._ticks() - now
             self._cross_boundary(is_told)
-        with self._faults.around("step"):
-            self._prepare(view.seconds)
+        except Exception as error:
+            self._faults.note("step", error)
+        try:
+            self._prepare()
+        except Exception as error:
+            self._faults.note("step", error)
         if now - self._last_heartbeat >= self._heartbeat_seconds:
             self.heartbeat()
 
@@ -159,7 +165,8 @@ class Stepper:
             self._seat.leave()
 
     def _report(self, view: StepView) -> None:
-        self._inbox.settle_seen()
+        if self._inbox.is_waiting:
+            self._inbox.settle_seen()
         values = self._meter.finish(view)
         self._published = bool(values)
         if values is not None or self._readout.is_waiting:
@@ -178,19 +185,19 @@ class Stepper:
                 self._overhead.polling.add(seconds)
                 self._own_seconds += seconds
 
-    def _prepare(self, seconds: float | None) -> None:
-        """For the next step; ``seconds`` is what the last one took."""
+    def _prepare(self) -> None:
+        """For the next step."""
         began = self._ticks()
         if self._budget is not None:
             self._budget.look()
         self._meter.arm(self._progress.step + 1)
-        if seconds is not None:
-            self._overhead.add(self._own_seconds + self._ticks() - began, seconds)
+        self._own_seconds += self._ticks() - began
 
     def _publish(self, readings: Iterable[Reading]) -> None:
         for reading in readings:
             self.last.update(reading.values)
-            self._inbox.settle(reading)
+            if self._inbox.is_waiting:
+                self._inbox.settle(reading)
             self._emitter.sample(reading)
 
     def _whole_epoch(self, epoch: int | None) -> int | None:

@@ -6,6 +6,7 @@ that has called ``unscale_`` is left alone, and ``scaler.step`` finds it done. T
 
 from contextlib import suppress
 
+import torch
 from torch import Tensor
 
 from trainguard.clipping import clip_grads_
@@ -23,16 +24,19 @@ class Update:
     """Made by `make`, unless the gate or somebody else had it dropped."""
 
     def __init__(self, settings: Settings, gate: Gate, skipping: Skipping, faults: Faults) -> None:
-        self._model, self._optimizers, self._scaler = settings.model, settings.optimizers, settings.scaler
+        self._optimizers, self._scaler = settings.optimizers, settings.scaler
+        self._model = settings.model
         self._gate, self._skipping, self._faults = gate, skipping, faults
         self._dropping = Dropping(self._optimizers, self._scaler)
         self._norms: GradNorms | None = None
         self._unscaled = False
+        self._no_grad = torch.no_grad()
 
     def clip_(self, max_norm: float) -> Tensor:
         """Clip all gradients of the model; returns their norm before. Raises what torch raises."""
         self._unscale()
-        self._norms = clip_grads_(parameters_of(self._model), max_norm)
+        with self._no_grad:
+            self._norms = clip_grads_(parameters_of(self._model), max_norm)
         return self._norms.total
 
     def prepare(self, view: StepView) -> None:
@@ -41,7 +45,7 @@ class Update:
         if self._scaler is not None:
             with self._faults.around("scaler"):
                 self._unscale()
-        if self._skipping.drops(view.step):
+        if self._skipping.used and self._skipping.drops(view.step):
             self._dropping.drop()
         elif self._gate.is_on:
             with self._faults.around("gate"):
@@ -66,7 +70,9 @@ class Update:
     def settle(self) -> None:
         """After the step, or once it will not be made."""
         self._unscaled = False
-        self._dropping.after()
+        if self._dropping.is_prepared:
+            with self._faults.around("gate"):
+                self._dropping.after()
 
     def _unscale(self) -> None:
         if self._scaler is not None and not self._unscaled:

@@ -13,13 +13,13 @@ from trainguard.overlay import Overlay
 
 
 class WeightDecay:
-    """The weight decay of all param groups under ``scale``. ``seen`` is the largest of them in the last step."""
+    """The weight decay of all param groups under ``scale``."""
 
     def __init__(self, optimizers: Sequence[Optimizer]) -> None:
         self._overlay = Overlay(optimizers, "weight_decay")
         self.exists = any("weight_decay" in group for group in self._overlay.groups)
         self.scale = 1.0
-        self.seen: float | None = None
+        self._seen: float | None = None
 
     @property
     def largest(self) -> float:
@@ -29,21 +29,22 @@ class WeightDecay:
 
     @property
     def latest(self) -> float:
-        """`seen`; before the first step, what it would be."""
-        return self.largest * self.scale if self.seen is None else self.seen
+        """The largest of all groups in the last step; before the first, what it would be."""
+        return self.largest * self.scale if self._seen is None else self._seen
 
     def put_on(self) -> None:
         """Begin a step: bring the overlay into the groups, and look at the result."""
-        if not self.exists:
-            return
-        self._overlay.take_off()
-        if self.scale != 1.0:
+        if self._overlay.is_on:
+            self._overlay.take_off()
+        self._seen = None
+        if self.scale != 1.0 and self.exists:
             self._overlay.put_on(lambda _, weight_decay: weight_decay * self.scale)
-        self.seen = self.largest
+            self._seen = self.largest
 
     def take_off(self) -> None:
         """Put the groups' own values back. Does nothing where the overlay is not on."""
-        self._overlay.take_off()
+        if self._overlay.is_on:
+            self._overlay.take_off()
 
     def state_dict(self) -> dict[str, Any]:
         return {"scale": self.scale}

@@ -178,7 +178,7 @@ class SegmentReader:
         if self._next_path is None:
             first = next(iter(segment_numbers(self.directory)), None)
             return None if first is None else str(segment_path(self.directory, first))
-        return self._next_path if os.path.exists(self._next_path) else None
+        return self._next_path if os.access(self._next_path, os.F_OK) else None  # unlike stat, it raises nothing
 
     def _open_following(self) -> bool:
         path = self._following()

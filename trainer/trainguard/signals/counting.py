@@ -57,7 +57,7 @@ def add(total: Count, count: Count) -> Count:
 
 def on_host(value: Tensor) -> float | Tensor:
     """A number on the CPU, where reading it costs nothing; a scalar of an accelerator as it is."""
-    return float(value) if value.is_cpu else value
+    return float(value.item()) if value.is_cpu else value.detach()
 
 
 def as_numpy(tensor: Tensor) -> NDArray[np.floating] | None:

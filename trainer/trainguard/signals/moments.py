@@ -5,17 +5,16 @@ the ratio rises 1 to 8 steps before the loss does (Wortsman et al., arXiv 2304.1
 moment of its own, so the ratio is there for any optimizer.
 """
 
+import math
 from collections.abc import Mapping
 from collections.abc import Set as AbstractSet
-from itertools import accumulate, pairwise
-from typing import Any
 
-import numpy as np
 import torch
 from torch import Tensor, nn
 
 from trainguard.signals.base import Sensor, StepView, Value, every
-from trainguard.signals.counting import as_numpy
+from trainguard.signals.counting import on_host
+from trainguard.signals.norms import alike
 from trainguard.signals.sampling import sample_of
 from trainguard.signals.weights import trained
 
@@ -43,8 +42,8 @@ class RmsRatio(Sensor):
 
     def __init__(self, model: nn.Module) -> None:
         self._model = model
-        self._seen: tuple[Any, ...] = ()
-        self._moment: Any = None
+        self._seen: list[int] = []
+        self._moment = torch.zeros(0)
         self._weight = 0.0
         self._last_step = 0
 
@@ -52,42 +51,31 @@ class RmsRatio(Sensor):
         parameters = matrices(self._model)
         if not parameters:
             return {}
-        with np.errstate(all="ignore"):
-            lib, samples = self._samples([_dense_grad(parameter) for parameter in parameters])
-            squares = lib.concatenate(samples)
-            squares *= squares
-            moment = self._learn(lib, squares, (lib, parameters[0].device, *map(id, parameters)), view.step)
-            ratios = squares / (moment + _TINY)
-            ends = list(accumulate(map(len, samples)))
-            means = [ratios[start:end].sum() / (end - start) for start, end in pairwise([0, *ends])]
-            if lib is np:
-                return {"rms_ratio": float(np.array(means).max() * self._weight) ** 0.5}
-            return {"rms_ratio": (torch.stack(means).max() * self._weight).sqrt()}
+        samples = [sample_of(_dense_grad(parameter), self.sample_limit) for parameter in parameters]
+        if not alike(samples):
+            samples = [sample.to(samples[0].device, torch.float32, non_blocking=True) for sample in samples]
+        squares = torch.cat(samples).float().square()
+        self._learn(squares, list(map(id, parameters)), view.step)
+        ratios = squares / (self._moment + _TINY)
+        means = [part.mean() for part in ratios.split_with_sizes([sample.numel() for sample in samples])]
+        largest = on_host(torch.stack(means).amax())
+        return {"rms_ratio": (largest * self._weight) ** 0.5}
 
-    def _samples(self, grads: list[Tensor]) -> tuple[Any, list[Any]]:
-        """Samples of the gradients, and the library for them: numpy if they are in its reach, else torch.
-
-        What is called of it has the same name in both, and takes numpy a third of the time.
-        """
-        arrays = [array for grad in grads if (array := as_numpy(grad)) is not None]
-        if len(arrays) == len(grads):
-            return np, [sample_of(array, self.sample_limit) for array in arrays]
-        samples = [sample_of(grad, self.sample_limit) for grad in grads]
-        return torch, [sample.to(samples[0].device, torch.float32, non_blocking=True) for sample in samples]
-
-    def _learn(self, lib: Any, squares: Any, of: tuple[Any, ...], step: int) -> Any:
+    def _learn(self, squares: Tensor, seen: list[int], step: int) -> None:
         """Take the squares into the running mean, those that are finite; ``_weight`` is how much of it there is."""
-        if of != self._seen:
-            self._seen, self._moment, self._weight = of, lib.zeros_like(squares), 0.0
+        if seen != self._seen or self._moment.device != squares.device:
+            self._seen, self._moment, self._weight = seen, torch.zeros_like(squares), 0.0
         share = 1.0 - self.beta ** max(1, step - self._last_step)
         self._last_step = step
-        learned = self._moment + share * (squares - self._moment)
-        self._moment = lib.where(lib.isfinite(learned), learned, self._moment)
+        if squares.is_cpu and math.isfinite(squares.sum().item()):  # one kernel instead of six
+            self._moment.lerp_(squares, share)
+        else:
+            learned = self._moment.lerp(squares, share)
+            self._moment = torch.where(learned.isfinite(), learned, self._moment)
         self._weight += share * (1.0 - self._weight)
-        return self._moment
 
 
-_TINY = float(np.finfo(np.float32).tiny)
+_TINY = torch.finfo(torch.float32).tiny
 
 
 def _dense_grad(parameter: Tensor) -> Tensor:

@@ -51,11 +51,14 @@ def norms(tensors: list[Tensor], order: float = 2.0) -> Tensor:
 
 def alike(tensors: list[Tensor]) -> bool:
     """Whether one fused kernel can take them all: plain dense tensors of one device and type."""
-    device, dtype = tensors[0].device, tensors[0].dtype
-    return all(
-        type(tensor) in _PLAIN and tensor.dtype is dtype and tensor.layout is torch.strided and tensor.device == device
-        for tensor in tensors
-    )
+    first = tensors[0]
+    dtype, on_cpu = first.dtype, first.is_cpu
+    for tensor in tensors:
+        if type(tensor) not in _PLAIN or tensor.dtype is not dtype or tensor.layout is not torch.strided:
+            return False
+        if not tensor.is_cpu if on_cpu else tensor.device != first.device:
+            return False
+    return True
 
 
 _PLAIN = (Tensor, Parameter)

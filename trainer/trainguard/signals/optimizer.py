@@ -35,4 +35,4 @@ class WeightDecaySensor(Sensor):
         self._weight_decay = weight_decay
 
     def before_step(self, view: StepView, due: AbstractSet[str]) -> Mapping[str, Value]:
-        return {"weight_decay": self._weight_decay.seen}
+        return {"weight_decay": self._weight_decay.latest}

@@ -18,6 +18,8 @@ from trainguard.signals.base import Sensor, StepView, Value, every
 from trainguard.signals.counting import on_host
 from trainguard.signals.sampling import stride_for
 
+FEW_CLASSES = 64
+
 
 class Loss(Sensor):
     """``loss``: the loss of the step, as handed to ``guard.step``; NaN and infinities as they are."""
@@ -26,7 +28,7 @@ class Loss(Sensor):
     signals = every(loss=1)
 
     def before_step(self, view: StepView, due: AbstractSet[str]) -> Mapping[str, Value]:
-        return {"loss": view.loss.detach() if isinstance(view.loss, Tensor) else view.loss}
+        return {"loss": on_host(view.loss) if isinstance(view.loss, Tensor) else view.loss}
 
 
 class Predictions(Sensor):
@@ -50,7 +52,7 @@ class Predictions(Sensor):
         logits = _some_rows(logits, self.sample_limit)
         values: dict[str, Value] = {}
         if "confidence" in due or "confidence_normalized" in due:
-            confidence = on_host(torch.softmax(logits, dim=-1, dtype=_wide(logits)).amax(dim=-1).mean())
+            confidence = mean_largest_share(logits)
             chance = 1.0 / logits.shape[-1]
             values["confidence"] = confidence
             values["confidence_normalized"] = (confidence - chance) / (1.0 - chance)
@@ -85,6 +87,18 @@ class BiasConflict(Sensor):
         losses = -log_shares.gather(-1, classes.unsqueeze(-1)).squeeze(-1)
         losses = torch.where(classes == targets, losses, 0.0)
         return {"bias_conflict_loss_share": torch.where(groups != targets, losses, 0.0).sum() / losses.sum()}
+
+
+def mean_largest_share(logits: Tensor) -> float | Tensor:
+    """The mean over all rows of the largest softmax probability; NaN where a row holds NaN or +inf.
+
+    A CPU goes through the rows one by one, which is slow where they are short; with the classes on the first axis it
+    goes through them side by side.
+    """
+    axis = -1
+    if logits.is_cpu and logits.shape[-1] <= FEW_CLASSES:
+        logits, axis = logits.reshape(-1, logits.shape[-1]).t().contiguous(), 0
+    return on_host(torch.softmax(logits, dim=axis, dtype=_wide(logits)).amax(dim=axis).mean())
 
 
 def prediction_entropy(logits: Tensor) -> Tensor:

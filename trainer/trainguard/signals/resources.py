@@ -32,7 +32,7 @@ class Time(Sensor):
         values: dict[str, Value] = {"step_seconds": view.seconds}
         batch = view.targets if view.targets is not None else view.logits
         if view.seconds and batch is not None and batch.dim():
-            values["throughput"] = len(batch) / view.seconds
+            values["throughput"] = batch.shape[0] / view.seconds
         return values
 
 

@@ -5,19 +5,14 @@ generator. The stride s has no common factor with usual sizes, so that the sampl
 """
 
 import math
-from typing import TypeVar
 
-import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor
 
-Elements = TypeVar("Elements", Tensor, NDArray[np.floating])
 
-
-def sample_of(tensor: Elements, limit: int) -> Elements:
-    """At most ``limit`` elements of a tensor or an array, one-dimensional: a view of it where it is contiguous."""
-    return tensor.reshape(-1)[:: stride_for(math.prod(tensor.shape), limit)]
+def sample_of(tensor: Tensor, limit: int) -> Tensor:
+    """At most ``limit`` elements of a tensor, one-dimensional: a view of it where it is contiguous."""
+    return tensor.reshape(-1)[:: stride_for(tensor.numel(), limit)]
 
 
 def sample_of_all(tensors: list[Tensor], limit: int) -> Tensor:
@@ -33,7 +28,9 @@ def sample_of_all(tensors: list[Tensor], limit: int) -> Tensor:
 
 def stride_for(size: int, limit: int) -> int:
     """The smallest stride that leaves at most ``limit`` of ``size`` elements; 1 where all may stay."""
-    stride = max(1, math.ceil(size / limit))
+    if size <= limit:
+        return 1
+    stride = math.ceil(size / limit)
     while math.gcd(stride, 2 * 3 * 5 * 7) > 1:
         stride += 1
     return stride
