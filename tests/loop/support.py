@@ -21,10 +21,10 @@ def start_training(result: Path, *arguments: str) -> "subprocess.Popen[str]":
 
 
 def finish(training: "subprocess.Popen[str]", result: Path) -> dict[str, Any]:
-    """Wait for the end of a training that must not fail, nor say anything on standard error."""
+    """Wait for the end of a training that must not fail, nor say anything but that the disk is slow."""
     _, errors = training.communicate(timeout=120)
     assert training.returncode == 0, errors
-    assert errors == ""
+    assert [line for line in errors.splitlines() if not line.startswith("checkpoint.skipped")] == []
     data: dict[str, Any] = json.loads(result.read_text())
     return data
 
