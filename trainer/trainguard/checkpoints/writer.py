@@ -10,6 +10,10 @@ than `PATIENCE`.
 
 The step that hands a checkpoint over must not wait for the thread. ``threading.Thread.start`` does: until the new
 thread runs, which on a busy machine is many times what the copy took. So the thread is started a level below.
+
+Such a thread may be at its last instructions when the interpreter exits, which then ends it wherever it stands; and
+where that is the freeing of a tensor, it ends the process with an abort. So the thread lets go of all tensors before it
+says that it is done, and its start is handed none.
 """
 
 import atexit
@@ -49,6 +53,7 @@ class Writer:
         self._ring = ring
         self._lock = Lock()
         self._jobs: deque[Held | _Mark] = deque()
+        self._handed: Held | _Mark | None = None
         self._writing: Held | None = None
         self._idle = Event()
         self._idle.set()
@@ -95,9 +100,11 @@ class Writer:
         if not self._idle.is_set():
             self._jobs.append(job)
             return
+        self._handed = job
         try:
-            start_new_thread(self._work, (job,))
+            start_new_thread(self._work, ())
         except RuntimeError as error:  # as many threads as the system gives are there
+            self._handed = None
             self.problems.append(Problem("checkpoint", error, job.step))
             return
         self._begin(job)
@@ -108,12 +115,14 @@ class Writer:
         if os.getpid() == self._process:  # a forked process has a copy of this, and not the thread
             self.flush()
 
-    def _work(self, job: Held | _Mark | None) -> None:
+    def _work(self) -> None:
+        job, self._handed = self._handed, None
         while job is not None:
             try:
                 self._do(job)
             except Exception as error:
                 self.problems.append(Problem("checkpoint", error, job.step))
+            job = None  # before anybody hears that all is done: see the head
             job = self._next()
 
     def _next(self) -> Held | _Mark | None:
