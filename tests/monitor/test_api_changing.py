@@ -267,6 +267,43 @@ def test_which_run_an_alert_is_about(post: Post, new_trainer: NewTrainer, daemon
     assert [(run["run"], run["decisions"][0]["verdict"]) for run in runs] == [("a", "act"), ("b", "act")]
 
 
+def test_a_group_of_alertmanagers(
+    post: Post, new_trainer: NewTrainer, daemon: Daemon, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Captured from version 0.25: two alerts, and a third left out; then one is over, and the other comes again."""
+    firing, resolved = json.loads((DATA / "alertmanager_group.json").read_text())
+    new_trainer("b").hello()
+    until(lambda: [view.state for view in daemon.runs()] == ["driven", "driven"])
+    outcomes = []
+    for body in (firing, firing, resolved, resolved):
+        answer = post("/api/v1/alertmanager", body)
+        assert answer.status_code == 200
+        outcomes.append([run["outcome"] for alert in answer.json()["data"] for run in alert["runs"]])
+    assert outcomes == [["taken", "taken"], ["known", "known"], ["taken", "known"], ["known", "known"]]
+    assert "left out 1 alerts" in caplog.text
+
+
+def test_one_run_that_has_to_wait_keeps_no_other_waiting(
+    post: Post, new_trainer: NewTrainer, daemon: Daemon, trainer: ScriptedTrainer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """503, so that it comes again; but what could be taken in was."""
+    other = new_trainer("b")
+    other.hello()
+    until(lambda: [view.state for view in daemon.runs()] == ["driven", "driven"])
+    take_in = Driver.take_in
+
+    def behind(self: Driver, record: Any) -> Taken:
+        return Taken("behind") if self.run.name == "a" else take_in(self, record)
+
+    firing = json.loads((DATA / "alertmanager_group.json").read_text())[0]
+    with monkeypatch.context() as patch:
+        patch.setattr(Driver, "take_in", behind)
+        assert post("/api/v1/alertmanager", firing).status_code == 503
+    assert len(interventions_of(other.run)) == 1
+    assert post("/api/v1/alertmanager", firing).status_code == 200
+    assert (len(interventions_of(trainer.run)), len(interventions_of(other.run))) == (1, 1)
+
+
 def test_an_alert_of_grafanas(post: Post, trainer: ScriptedTrainer) -> None:
     """With its own version and fields of its own."""
     answer = post("/api/v1/alertmanager", json.loads((DATA / "grafana.json").read_text()))

@@ -2,12 +2,14 @@
 
 Alertmanager sends again what was answered with 5xx, soon; what was answered with 4xx, too, only later; and from time to
 time whatever fires. So the answer is 200 with what became of each alert, also where nothing did, and 503 where trying
-again will help. Everything may come twice: an alert is known by its fingerprint and when it began. Fields that we do
-not know are passed over; Grafana, which speaks the same, sends some.
+again will help: then all of them come again, so all that can be is taken in first. Everything may come twice: an alert
+is known by its fingerprint and when it began. Fields that we do not know are passed over; Grafana, which speaks the
+same, sends some.
 """
 
 import asyncio
 import hashlib
+import logging
 from typing import Annotated, Any, Literal
 
 import msgspec
@@ -22,7 +24,10 @@ from trainguard_monitor.http.security import Door, read_json
 from trainguard_monitor.table import Monitor, Taken
 from trainguard_wire import AlertNotice, Decision
 
+log = logging.getLogger(__name__)
+
 MOST_ALERTS = 1000
+_LATER = ("behind", "unwritten")
 
 
 class _Alert(Struct, rename="camel"):
@@ -36,6 +41,7 @@ class _Alert(Struct, rename="camel"):
 class _Webhook(Struct):
     version: Literal["4", "1"]  # Alertmanager's, Grafana's
     alerts: Annotated[list[_Alert], Meta(max_length=MOST_ALERTS)]
+    truncated_alerts: int = field(default=0, name="truncatedAlerts")
 
 
 class Webhook:
@@ -50,7 +56,13 @@ class Webhook:
     async def take(self, request: Request) -> Response:
         self._door.admit(request, busy=503)
         webhook = parse(_Webhook, await read_json(request))
-        return success([await self._take(alert) for alert in webhook.alerts])
+        if webhook.truncated_alerts:
+            log.warning("Alertmanager left out %d alerts: have max_alerts: 0 there", webhook.truncated_alerts)
+        told = [await self._take(alert) for alert in webhook.alerts]
+        waiting = {run["run"] for alert in told for run in alert["runs"] if run["outcome"] in _LATER}
+        if waiting:
+            raise ApiError(503, f"can't be taken in just now by {', '.join(sorted(waiting))}: try again")
+        return success(told)
 
     async def _take(self, alert: _Alert) -> dict[str, Any]:
         notice = AlertNotice(
@@ -76,8 +88,6 @@ class Webhook:
 def _became(run: str, taken: Taken | None) -> dict[str, Any]:
     if taken is None:
         return {"run": run, "outcome": "no_run", "decisions": []}
-    if taken.how in ("behind", "unwritten"):
-        raise ApiError(503, f"run {run!r} can't take it in just now: try again")
     decisions = [record for record in taken.derived if isinstance(record, Decision)]
     return {
         "run": run,
