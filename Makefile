@@ -31,6 +31,7 @@ bench: $(VENV)/.dev
 	$(BIN)/python -m benchmarks.scrape
 	$(BIN)/python -m benchmarks.checkpoints
 	$(BIN)/python -m benchmarks.reaction
+	$(BIN)/python -m benchmarks.footprint
 
 clean:
 	rm -rf $(VENV) build dist .mypy_cache .pytest_cache .ruff_cache .hypothesis

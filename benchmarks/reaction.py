@@ -4,6 +4,8 @@ A monitor process follows a run of 100 samples a second, each 10 ms after the on
 quiet rules and one that answers every tenth sample. Timed is what a trainer would see: from the moment that the sample
 is about to be written, through the run directory, to the moment that the intervention can be read from control.
 
+Timed apart is the first sample after a second of silence, which no rhythm foretells.
+
 The floor beside it, in turns of a second each in the same run, is a process that watches the same kind of file with raw
 inotify, judges nothing, and writes the same kind of answer. It is woken by each write, which the writer pays for: the
 cost of a write is printed, too.
@@ -47,6 +49,8 @@ class Lane:
         self._chance = random.Random(0)
         self._asked: dict[int, float] = {}
         self.latencies: list[float] = []
+        self.first: list[float] = []
+        self._first = 1
         self.unanswered = 0
         self.writes: list[float] = []
 
@@ -54,6 +58,7 @@ class Lane:
         """Train for so long."""
         end = due = time.perf_counter()
         end += seconds
+        self._first = self.writer.step + 1
         while due < end + (PATIENCE if self._asked else 0.0):
             self._step(asks=due < end)
             due += PERIOD * self._chance.uniform(1 - JITTER, 1 + JITTER)
@@ -63,7 +68,7 @@ class Lane:
 
     def _step(self, asks: bool) -> None:
         values = {name: self._chance.gauss(1.0, 0.1) for name in engine.SIGNALS}
-        asks = asks and (self.writer.step + 1) % EVERY == 0
+        asks = asks and (self.writer.step + 1 - self._first) % EVERY == 0
         values["probe"] = float(asks)
         began = time.perf_counter()
         self.writer.sample(values)
@@ -77,7 +82,8 @@ class Lane:
         while (now := time.perf_counter()) < until:
             for message in self._control.read():
                 if isinstance(message, Intervention) and message.step in self._asked:
-                    self.latencies.append(now - self._asked.pop(message.step))
+                    waited = now - self._asked.pop(message.step)
+                    (self.first if message.step == self._first else self.latencies).append(waited)
                     answered.append(message)
         for intervention in answered:
             self.writer.acknowledge(intervention)
@@ -132,6 +138,7 @@ def main(seconds: float) -> None:
                     time.sleep(0.01)
                 judged.turn(TURN)  # the windows fill up
                 judged.latencies.clear()
+                judged.first.clear()
                 cpu, spent = 0.0, 0.0
                 while spent < seconds:
                     before = daemon.cpu
@@ -144,6 +151,7 @@ def main(seconds: float) -> None:
             watcher.wait()
     show("monitor", judged)
     show("raw inotify", floor)
+    print(f"after a second of silence: median {1e3 * statistics.median(judged.first):.1f} ms")
     print(f"the monitor took {100 * cpu / spent:.1f} % of a core, its answers included")
 
 

@@ -1,4 +1,4 @@
-"""Prometheus's plain text, as `prometheus_client` writes it, but without an object for each series.
+"""Prometheus's two text formats, as `prometheus_client` writes them, but without an object for each series.
 
 A thousand runs have more than a hundred thousand series, and a scrape should not take seconds. The rows that each run
 has are written as text at once; everything else goes through the library.
@@ -9,36 +9,54 @@ from operator import itemgetter
 
 from prometheus_client import CollectorRegistry, Metric, generate_latest
 from prometheus_client.core import CounterMetricFamily
+from prometheus_client.openmetrics import exposition as openmetrics
 from prometheus_client.registry import Collector
 from prometheus_client.utils import floatToGoString
 
-from trainguard_monitor.metrics import Histogram, MonitorCollector, Row, Rows, cumulated
+from trainguard_monitor.metrics import Histogram, MonitorCollector, Row, cumulated
 from trainguard_monitor.table import RunView
 
 _FEW = {0: "0.0", 1: "1.0"}  # nearly all that are counts or states
 
 
-def plain_text(collector: MonitorCollector) -> bytes:
-    """Everything the collector has, as ``text/plain``."""
-    return "".join(_written(collector.parts())).encode()
+_EOF = "# EOF\n"
 
 
-def _written(parts: Iterable[Metric | Rows]) -> Iterator[str]:
-    for part in parts:
+def plain_text(collector: MonitorCollector, *others: Collector) -> bytes:
+    """Everything the collectors have, as ``text/plain``."""
+    return "".join(_written(collector, others, exemplars=False)).encode()
+
+
+def open_metrics(collector: MonitorCollector, *others: Collector) -> bytes:
+    """The same as OpenMetrics: with exemplars, and with other names at the head of counters."""
+    return ("".join(_written(collector, others, exemplars=True)) + _EOF).encode()
+
+
+def _written(collector: MonitorCollector, others: Iterable[Collector], *, exemplars: bool) -> Iterator[str]:
+    for part in collector.parts():
         if isinstance(part, Metric):
-            registry = CollectorRegistry()
-            registry.register(_Only(part))
-            yield generate_latest(registry).decode()
+            yield _by_the_library(_Only(part), exemplars)
         elif isinstance(part.row, Row):
-            yield from _row(part.row, part.runs)
+            yield from _row(part.row, part.runs, exemplars)
         else:
-            yield from _histogram(part.row, part.runs)
+            yield from _histogram(part.row, part.runs, exemplars)
+    for other in others:
+        yield _by_the_library(other, exemplars)
 
 
-def _row(row: Row, runs: Iterable[RunView]) -> Iterator[str]:
+def _by_the_library(collector: Collector, exemplars: bool) -> str:
+    registry = CollectorRegistry()
+    registry.register(collector)
+    if exemplars:
+        text = openmetrics.generate_latest(registry)  # type: ignore[no-untyped-call]  # as the library has it
+        return str(text.decode()).removesuffix(_EOF)
+    return generate_latest(registry).decode()
+
+
+def _row(row: Row, runs: Iterable[RunView], exemplars: bool) -> Iterator[str]:
     counts = row.kind is CounterMetricFamily
     name = f"trainguard_{row.name}"
-    yield _head(name, row.text, "counter" if counts else "gauge")
+    yield _head(name.removesuffix("_total") if exemplars else name, row.text, "counter" if counts else "gauge")
     labels = ("run", *row.labels)
     places = sorted(range(len(labels)), key=labels.__getitem__)
     marks = ",".join(f'{labels[i]}="%s"' for i in places)
@@ -55,14 +73,15 @@ def _row(row: Row, runs: Iterable[RunView]) -> Iterator[str]:
         )
 
 
-def _histogram(row: Histogram, runs: Iterable[RunView]) -> Iterator[str]:
+def _histogram(row: Histogram, runs: Iterable[RunView], exemplars: bool) -> Iterator[str]:
     name, escaped = f"trainguard_{row.name}", _Escaped()
     yield _head(name, row.text, "histogram")
     for run in runs:
         own, found = escaped[run.run], row.of(run)
         below = 0
-        for bound, below in cumulated(found):
-            yield f'{name}_bucket{{le="{bound}",run="{own}"}} {_number(below)}\n'
+        for (bound, below), newest in zip(cumulated(found), found.newest, strict=True):
+            example = f' # {{step="{newest[1]}"}} {_number(newest[0])}' if exemplars and newest else ""
+            yield f'{name}_bucket{{le="{bound}",run="{own}"}} {_number(below)}{example}\n'
         yield f'{name}_count{{run="{own}"}} {_number(below)}\n'
         yield f'{name}_sum{{run="{own}"}} {_number(found.total)}\n'
 

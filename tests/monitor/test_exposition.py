@@ -1,12 +1,13 @@
-"""The quick way to plain text and the library's: the same bytes."""
+"""The quick way to the text formats and the library's: the same bytes."""
 
 from typing import Any
 
 from hypothesis import given
 from hypothesis import strategies as st
 from prometheus_client import generate_latest
+from prometheus_client.openmetrics import exposition as openmetrics
 
-from trainguard_monitor.exposition import plain_text
+from trainguard_monitor.exposition import open_metrics, plain_text
 from trainguard_monitor.latency import SECONDS, STEPS, Distribution
 from trainguard_monitor.metrics import MonitorCollector, build_registry
 from trainguard_monitor.table import RUN_STATES, RulesView, RunView
@@ -78,6 +79,7 @@ def test_the_same_bytes(runs: list[RunView]) -> None:
     """Whatever the runs are called and whatever they measure."""
     monitor: Any = Still(runs)
     assert lines(plain_text(MonitorCollector(monitor))) == lines(generate_latest(build_registry(monitor)))
+    assert lines(open_metrics(MonitorCollector(monitor))) == lines(openmetrics.generate_latest(build_registry(monitor)))
 
 
 def test_there_is_something_to_compare() -> None:

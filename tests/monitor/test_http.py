@@ -57,6 +57,8 @@ def test_metrics_in_the_format_that_is_asked_for(url: str) -> None:
     assert openmetrics.headers["content-type"].startswith("application/openmetrics-text; version=1.0.0")
     assert openmetrics.text.endswith("# EOF\n")
     assert "_created" not in plain.text + openmetrics.text
+    for text in (plain.text, openmetrics.text):
+        assert "\nprocess_resident_memory_bytes " in text
 
 
 @pytest.mark.parametrize(("method", "path", "status"), [("GET", "/none", 404), ("POST", "/metrics", 405)])

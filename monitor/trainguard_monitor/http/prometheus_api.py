@@ -11,14 +11,15 @@ from typing import Any
 
 from prometheus_client import ProcessCollector
 from prometheus_client.exposition import choose_encoder
+from prometheus_client.registry import Collector
 from starlette.concurrency import run_in_threadpool
 from starlette.requests import Request
 from starlette.responses import PlainTextResponse, Response
 from starlette.routing import Route
 
-from trainguard_monitor.exposition import plain_text
+from trainguard_monitor.exposition import open_metrics, plain_text
 from trainguard_monitor.http.envelope import Query, success
-from trainguard_monitor.metrics import MonitorCollector, build_registry
+from trainguard_monitor.metrics import MonitorCollector
 from trainguard_monitor.notifier.alert import labels_of
 from trainguard_monitor.notifier.metrics import NotifierCollector
 from trainguard_monitor.notifier.notifier import Notifier
@@ -37,10 +38,9 @@ class PrometheusApi:
     def __init__(self, monitor: Monitor, notifier: Notifier | None = None) -> None:
         self._monitor = monitor
         self._collector = MonitorCollector(monitor)
-        self._registry = build_registry(monitor)
-        ProcessCollector(registry=self._registry)
+        self._others: list[Collector] = [ProcessCollector(registry=None)]
         if notifier is not None:
-            self._registry.register(NotifierCollector(notifier))
+            self._others.append(NotifierCollector(notifier))
 
     def routes(self) -> list[Route]:
         return [
@@ -52,12 +52,10 @@ class PrometheusApi:
         ]
 
     async def metrics(self, request: Request) -> Response:
-        """As the request accepts it: OpenMetrics, which has exemplars, or plain text, which is much quicker."""
-        encode, content_type = choose_encoder(request.headers.get("accept", ""))
-        if content_type.startswith("text/plain"):
-            body = await run_in_threadpool(plain_text, self._collector)
-        else:
-            body = await run_in_threadpool(encode, self._registry)
+        """As the request accepts it: OpenMetrics, which has exemplars, or plain text."""
+        _, content_type = choose_encoder(request.headers.get("accept", ""))
+        write = plain_text if content_type.startswith("text/plain") else open_metrics
+        body = await run_in_threadpool(write, self._collector, *self._others)
         return Response(body, headers={"content-type": content_type})
 
     async def healthy(self, _: Request) -> Response:
