@@ -18,9 +18,9 @@ from pathlib import Path
 from prometheus_client.openmetrics import exposition as openmetrics
 
 from benchmarks.processes import SIGNALS, Monitor, Writer, monitor
-from trainguard_monitor.driver import Driver
-from trainguard_monitor.metrics import build_registry
-from trainguard_monitor.table import RulesView, RunView
+from trainguard_monitor.following.driver import Driver
+from trainguard_monitor.metrics.collector import build_registry
+from trainguard_monitor.views.table import RulesView, RunView
 from trainguard_rules import load_rules
 from trainguard_wire import RunDirectory
 

@@ -38,7 +38,7 @@ IMPURE = {
 LONGEST_FILE = 320
 # Modules that are imported only when somebody asks for them: the one of the trainer that judges, and the callbacks.
 ON_REQUEST = {
-    "trainer/trainguard/embedded.py": {"trainguard_rules"},
+    "trainer/trainguard/exchange/embedded.py": {"trainguard_rules"},
     "trainer/trainguard/integrations/lightning.py": {"lightning"},
     "trainer/trainguard/integrations/transformers.py": {"transformers"},
 }

@@ -16,11 +16,11 @@ from click.testing import CliRunner
 
 from trainguard_monitor.cli import main
 from trainguard_monitor.cli.settings import settable
-from trainguard_monitor.metrics import build_registry
+from trainguard_monitor.metrics.collector import build_registry
 from trainguard_monitor.notifier.endpoint import Endpoint
 from trainguard_monitor.notifier.metrics import NotifierCollector
 from trainguard_monitor.notifier.notifier import Notifier
-from trainguard_monitor.table import RulesView, RunView
+from trainguard_monitor.views.table import RulesView, RunView
 from trainguard_rules import RuleBook, load_text, shipped_packs
 from trainguard_rules.actions import ACTIONS
 from trainguard_rules.expr.functions import FUNCTIONS

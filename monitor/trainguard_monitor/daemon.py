@@ -20,12 +20,12 @@ from pathlib import Path
 from queue import Empty, SimpleQueue
 from typing import Literal, NamedTuple
 
-from trainguard_monitor.discovery import Discovery
-from trainguard_monitor.driver import Driver
 from trainguard_monitor.feed import Feed, Word
+from trainguard_monitor.following.discovery import Discovery
+from trainguard_monitor.following.driver import Driver
+from trainguard_monitor.following.rota import Post, Rota
 from trainguard_monitor.notifier.firing import Sink
-from trainguard_monitor.rota import Post, Rota
-from trainguard_monitor.table import RulesView, RunDetail, RunView, Taken
+from trainguard_monitor.views.table import RulesView, RunDetail, RunView, Taken
 from trainguard_monitor.webhooks.sender import Webhooks
 from trainguard_rules import RuleBook
 from trainguard_wire import Input, LeaseHeld, RunDirectory, RunDirectoryError, Telemetry

@@ -8,7 +8,7 @@ from trainguard_rules.engine import Engine
 from trainguard_rules.output import Output
 from trainguard_rules.rulebook import Expectation, Rule, RuleBook
 from trainguard_rules.rulefile import Problem, RuleFileError, load_rules, load_text, shipped_packs
-from trainguard_rules.watch import RuleDetail, RuleStatus
+from trainguard_rules.watching.watch import RuleDetail, RuleStatus
 
 __all__ = [
     "CatchUp",

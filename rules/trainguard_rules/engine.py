@@ -14,14 +14,14 @@ from collections import Counter
 from collections.abc import Iterable, Mapping
 
 from trainguard_rules.checkpoints import CheckpointBook, promoted
-from trainguard_rules.decisions import Decisions
+from trainguard_rules.deciding.decisions import Decisions
+from trainguard_rules.deciding.scene import Scene
 from trainguard_rules.durations import Moment
-from trainguard_rules.expectations import Vigil
 from trainguard_rules.output import Output
-from trainguard_rules.plans import Plan, Plans
 from trainguard_rules.rulebook import RuleBook
-from trainguard_rules.scene import Scene
-from trainguard_rules.watch import RuleDetail, RuleStatus, Watch
+from trainguard_rules.watching.expectations import Vigil
+from trainguard_rules.watching.plans import Plan, Plans
+from trainguard_rules.watching.watch import RuleDetail, RuleStatus, Watch
 from trainguard_wire.control import Control, Intervention
 from trainguard_wire.journal import AlertNotice, AlertState, Approval, Decision, Delivered, Input, Order
 from trainguard_wire.telemetry import Ack, CheckpointSaved, Goodbye, Hello, Record, Sample, Telemetry

@@ -10,7 +10,7 @@ from click.testing import CliRunner
 from tests.trainer.support import Run
 from tests.trainer.test_embedded import RULES, derived, embedded, openings, train
 from trainguard_monitor.cli import main
-from trainguard_monitor.driver import Driver
+from trainguard_monitor.following.driver import Driver
 from trainguard_rules import Engine, load_rules
 from trainguard_wire import Intervention, LeaseHeld, Outcome, RunDirectory
 

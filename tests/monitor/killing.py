@@ -4,7 +4,7 @@ import random
 from collections.abc import Iterator
 
 from tests.monitor.helpers import ScriptedTrainer
-from trainguard_monitor.driver import Driver
+from trainguard_monitor.following.driver import Driver
 from trainguard_wire import Control, Intervention, Journal, RunDirectory, SegmentWriter, Telemetry, encode
 
 

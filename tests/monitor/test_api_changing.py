@@ -13,13 +13,13 @@ import pytest
 from tests.monitor.conftest import NewTrainer
 from tests.monitor.helpers import ScriptedTrainer, interventions_of, journal_of, openings_of, running, serving, until
 from trainguard_monitor.daemon import Daemon
-from trainguard_monitor.driver import Driver
+from trainguard_monitor.following.driver import Driver
 from trainguard_monitor.http import changing
 from trainguard_monitor.http.app import build_app
 from trainguard_monitor.http.security import Door
+from trainguard_monitor.recorded.story import told
 from trainguard_monitor.reloading import Reloader
-from trainguard_monitor.story import told
-from trainguard_monitor.table import Taken
+from trainguard_monitor.views.table import Taken
 from trainguard_rules import load_rules
 from trainguard_wire import AlertNotice, Approval, Lease, Order
 

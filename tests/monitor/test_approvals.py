@@ -3,7 +3,7 @@
 import pytest
 
 from tests.monitor.helpers import RULES, interventions_of, journal_of, openings_of
-from trainguard_monitor.driver import Driver
+from trainguard_monitor.following.driver import Driver
 from trainguard_rules import load_rules
 from trainguard_wire import Approval, Decision
 

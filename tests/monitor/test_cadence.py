@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 import pytest
 
-from trainguard_monitor.cadence import IDLE, IDLE_LOOKS, RESTING, SILENT_AFTER, SOON, Cadence
+from trainguard_monitor.following.cadence import IDLE, IDLE_LOOKS, RESTING, SILENT_AFTER, SOON, Cadence
 from trainguard_wire import Sample, sample_of
 
 

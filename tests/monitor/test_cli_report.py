@@ -10,7 +10,7 @@ from click.testing import CliRunner, Result
 from tests.monitor.conftest import NewTrainer
 from tests.monitor.helpers import BAD_RULES, ScriptedTrainer, interventions_of
 from trainguard_monitor.cli import main
-from trainguard_monitor.driver import Driver
+from trainguard_monitor.following.driver import Driver
 from trainguard_rules import load_rules
 
 VOID = {"meta", "br"}

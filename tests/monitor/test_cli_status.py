@@ -18,10 +18,10 @@ from tests.monitor.conftest import NewTrainer
 from tests.monitor.helpers import ScriptedTrainer, interventions_of, running, serving, until
 from trainguard_monitor.cli import main
 from trainguard_monitor.daemon import Daemon
-from trainguard_monitor.driver import Driver
-from trainguard_monitor.glance import TAIL_BYTES, Glance
-from trainguard_monitor.health import health_of
+from trainguard_monitor.following.driver import Driver
 from trainguard_monitor.http.app import build_app
+from trainguard_monitor.recorded.glance import TAIL_BYTES, Glance
+from trainguard_monitor.views.health import health_of
 from trainguard_rules import RuleBook, load_text
 from trainguard_wire import RunDirectory
 
@@ -166,7 +166,7 @@ def test_a_glance_reads_the_end_of_a_long_run_and_then_what_is_new(trainer: Scri
 
 def test_only_the_end_is_read(trainer: ScriptedTrainer, monkeypatch: pytest.MonkeyPatch) -> None:
     """What lies before the end is not even opened."""
-    monkeypatch.setattr("trainguard_monitor.glance.TAIL_BYTES", 1000)
+    monkeypatch.setattr("trainguard_monitor.recorded.glance.TAIL_BYTES", 1000)
     trainer.sample(other=1.0)
     trainer.samples(50)
     trainer.close()

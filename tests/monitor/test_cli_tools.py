@@ -10,8 +10,8 @@ from click.testing import CliRunner, Result
 
 from tests.monitor.helpers import BAD_RULES, RULES, ScriptedTrainer, interventions_of
 from trainguard_monitor.cli import main
-from trainguard_monitor.driver import Driver
-from trainguard_monitor.replay import Side, replay
+from trainguard_monitor.following.driver import Driver
+from trainguard_monitor.recorded.replay import Side, replay
 from trainguard_rules import RuleBook, load_rules, load_text, shipped_packs
 from trainguard_rules.actions import ACTIONS
 from trainguard_rules.rulefile.schema_export import rule_file_schema
@@ -233,7 +233,7 @@ def test_replay_of_what_is_no_run(recorded: RunDirectory, as_json: list[str], tm
 
 def test_replay_keeps_a_bounded_number_of_decisions(monkeypatch: pytest.MonkeyPatch) -> None:
     """Rows end where one side is no longer complete; the counts go on."""
-    monkeypatch.setattr("trainguard_monitor.replay.KEPT", 3)
+    monkeypatch.setattr("trainguard_monitor.recorded.replay.KEPT", 3)
     side = Side()
     side.note(
         Decision(step=step, generation=0, time=0.0, rule="R", verdict="observe", reason="") for step in range(1, 11)

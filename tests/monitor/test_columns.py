@@ -3,7 +3,7 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from trainguard_monitor.columns import Column
+from trainguard_monitor.recorded.columns import Column
 
 MODERATE = st.lists(st.floats(-1e200, 1e200), min_size=1, max_size=300)
 VALUES = st.lists(st.floats(allow_nan=False, allow_infinity=False), min_size=1, max_size=300)

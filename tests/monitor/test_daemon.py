@@ -13,7 +13,7 @@ from tests.monitor.conftest import NewTrainer
 from tests.monitor.helpers import ScriptedTrainer, derived_in, interventions_of, journal_of, running, until
 from trainguard_monitor import daemon as daemon_module
 from trainguard_monitor.daemon import Daemon
-from trainguard_monitor.driver import Driver
+from trainguard_monitor.following.driver import Driver
 from trainguard_rules import RuleBook
 from trainguard_wire import Decision, Lease, LeaseHeld
 
@@ -73,7 +73,7 @@ def test_takes_over_from_another_monitor(
     runs: Path, book: RuleBook, trainer: ScriptedTrainer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A standby sees the run held, and drives it once the other monitor is gone."""
-    monkeypatch.setattr("trainguard_monitor.cadence.RETRY", 0.05)
+    monkeypatch.setattr("trainguard_monitor.following.cadence.RETRY", 0.05)
     lease = Lease.take(trainer.run.monitor_lock)
     with running(Daemon(runs, book)) as daemon:
         until(lambda: _states(daemon) == {"a": "held"})
@@ -125,7 +125,7 @@ def test_a_run_of_another_schema_is_tried_again(
     daemon: Daemon, new_trainer: NewTrainer, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     """A run.json that can't be read is logged once, shown as failed, and forgiven when it is repaired."""
-    monkeypatch.setattr("trainguard_monitor.cadence.RETRY", 0.02)
+    monkeypatch.setattr("trainguard_monitor.following.cadence.RETRY", 0.02)
     trainer = new_trainer("a", introduce=False)
     trainer.run.info_file.write_text("{}")
     until(lambda: _states(daemon) == {"a": "failed"})
@@ -140,7 +140,7 @@ def test_the_regular_scan_needs_no_events(
 ) -> None:
     """Where no event ever comes, the slow scan finds the run."""
     monkeypatch.setattr(daemon_module, "SCAN_EVERY", 0.05)
-    monkeypatch.setattr("trainguard_monitor.discovery._Handler.on_any_event", lambda *_: None)
+    monkeypatch.setattr("trainguard_monitor.following.discovery._Handler.on_any_event", lambda *_: None)
     with running(Daemon(runs, book)) as daemon:
         new_trainer("a")
         until(lambda: _states(daemon) == {"a": "driven"})

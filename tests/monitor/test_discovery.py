@@ -9,7 +9,7 @@ import pytest
 
 from tests.monitor.conftest import NewTrainer
 from tests.monitor.helpers import ScriptedTrainer, until
-from trainguard_monitor.discovery import Discovery
+from trainguard_monitor.following.discovery import Discovery
 
 
 class Watcher:

@@ -15,7 +15,7 @@ from tests.monitor.helpers import (
     journal_of,
     openings_of,
 )
-from trainguard_monitor.driver import Driver
+from trainguard_monitor.following.driver import Driver
 from trainguard_rules import RuleBook
 from trainguard_wire import (
     Control,

@@ -7,10 +7,10 @@ from hypothesis import strategies as st
 from prometheus_client import generate_latest
 from prometheus_client.openmetrics import exposition as openmetrics
 
-from trainguard_monitor.exposition import open_metrics, plain_text
-from trainguard_monitor.latency import SECONDS, STEPS, Distribution
-from trainguard_monitor.metrics import MonitorCollector, build_registry
-from trainguard_monitor.table import RUN_STATES, RulesView, RunView
+from trainguard_monitor.metrics.collector import MonitorCollector, build_registry
+from trainguard_monitor.metrics.exposition import open_metrics, plain_text
+from trainguard_monitor.views.latency import SECONDS, STEPS, Distribution
+from trainguard_monitor.views.table import RUN_STATES, RulesView, RunView
 from trainguard_rules import RuleBook, RuleStatus
 
 NAMES = st.text(st.characters(codec="utf-8", exclude_categories=("Cs",)), max_size=8) | st.sampled_from(

@@ -9,7 +9,7 @@ import pytest
 from tests.monitor.helpers import serving
 from trainguard_monitor.http.app import build_app
 from trainguard_monitor.http.server import AddressError, address_of, bind
-from trainguard_monitor.table import RulesView, RunView
+from trainguard_monitor.views.table import RulesView, RunView
 from trainguard_rules import RuleBook
 
 

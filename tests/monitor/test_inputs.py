@@ -8,8 +8,8 @@ import pytest
 
 from tests.monitor.helpers import ScriptedTrainer, control_of, derived_in, interventions_of, journal_of, openings_of
 from tests.monitor.killing import Fuse, Killed, Story, dies, records_of
-from trainguard_monitor.driver import Driver
-from trainguard_monitor.replay import replay
+from trainguard_monitor.following.driver import Driver
+from trainguard_monitor.recorded.replay import replay
 from trainguard_rules import RuleBook, load_text
 from trainguard_wire import (
     Action,

@@ -12,9 +12,9 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from tests.monitor.helpers import ScriptedTrainer, interventions_of
 from tests.support.tools import need
-from trainguard_monitor.driver import Driver
-from trainguard_monitor.metrics import build_registry
-from trainguard_monitor.table import RulesView, RunView
+from trainguard_monitor.following.driver import Driver
+from trainguard_monitor.metrics.collector import build_registry
+from trainguard_monitor.views.table import RulesView, RunView
 from trainguard_rules import RuleBook
 
 GOLDEN = Path(__file__).parent / "data" / "metrics.txt"

@@ -12,7 +12,7 @@ import pytest
 
 from tests.monitor.helpers import ScriptedTrainer, control_of, derived_in, interventions_of, openings_of
 from tests.monitor.killing import Fuse, Story, dies, records_of
-from trainguard_monitor.driver import Driver
+from trainguard_monitor.following.driver import Driver
 from trainguard_rules import RuleBook
 from trainguard_wire import (
     Decision,

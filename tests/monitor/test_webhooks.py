@@ -13,12 +13,12 @@ import pytest
 
 from tests.monitor.helpers import START, ScriptedTrainer, derived_in, interventions_of, journal_of, running, until
 from trainguard_monitor.daemon import Clock, Daemon
-from trainguard_monitor.driver import Driver
+from trainguard_monitor.following.driver import Driver
 from trainguard_monitor.private import PrivateFileError
 from trainguard_monitor.webhooks.file import read_webhooks
 from trainguard_monitor.webhooks.sender import ATTEMPTS, MOST_WAITING, OLDEST_SECONDS, Webhooks
 from trainguard_rules import RuleBook, load_text
-from trainguard_rules.notifications import Notification
+from trainguard_rules.deciding.notifications import Notification
 from trainguard_wire import Delivered, Outcome
 
 QUICK = 0.001

@@ -6,7 +6,7 @@ import pytest
 
 from tests.support.telemetry import ScriptedTrainer
 from trainguard_rules import load_text
-from trainguard_rules.alerts import advance
+from trainguard_rules.watching.alerts import advance
 
 # (state, condition, held) -> state, with no keep_firing_for; written out, not computed
 TABLE = {

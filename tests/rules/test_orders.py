@@ -3,8 +3,8 @@
 import pytest
 
 from trainguard_rules.actions import ACTIONS
+from trainguard_rules.deciding.orders import answer
 from trainguard_rules.durations import Moment
-from trainguard_rules.orders import answer
 from trainguard_wire import Action, Intervention, Order
 
 NOW = Moment(50, None, 0.0)

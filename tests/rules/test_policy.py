@@ -4,8 +4,8 @@ import pytest
 
 from tests.support.telemetry import ScriptedTrainer, hello
 from trainguard_rules import load_text
+from trainguard_rules.deciding.policy import Memory, Situation, ask
 from trainguard_rules.durations import Duration, Limit, Moment
-from trainguard_rules.policy import Memory, Situation, ask
 from trainguard_rules.rulebook import Clause, Rule
 from trainguard_wire import Decision, Goodbye, Intervention
 

@@ -3,7 +3,7 @@
 import pytest
 
 from trainguard_rules import RuleFileError, load_text
-from trainguard_rules.verification import Trial, inverse
+from trainguard_rules.watching.verification import Trial, inverse
 from trainguard_wire import Ack, Action, Intervention
 
 

@@ -47,4 +47,4 @@ def on_a_device(monkeypatch: pytest.MonkeyPatch) -> None:
         norms.append(total)
         return GradNorms(total if len(norms) <= 2 else total.as_subclass(Far), None)
 
-    monkeypatch.setattr("trainguard.update.grad_norms", measure)
+    monkeypatch.setattr("trainguard.updating.update.grad_norms", measure)

@@ -10,11 +10,11 @@ from hypothesis import strategies as st
 
 from tests.trainer.support import Monitor, Run
 from trainguard import Guard
-from trainguard.budget import FIRST, LONGEST, Budget, allot
 from trainguard.clock import Clock
 from trainguard.faults import Faults
-from trainguard.meter import Duty, Meter
-from trainguard.overhead import Cost, Overhead
+from trainguard.measuring.budget import FIRST, LONGEST, Budget, allot
+from trainguard.measuring.meter import Duty, Meter
+from trainguard.measuring.overhead import Cost, Overhead
 from trainguard.signals.base import Sensor, StepView, Value
 
 STEP = 2.5e-3

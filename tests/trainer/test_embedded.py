@@ -294,7 +294,7 @@ def test_a_past_that_cannot_be_read_is_passed_over(
     run_dir: Path, monitor: Monitor, rules: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Then it judges from the hello on, off the record, and lets the run's other files be."""
-    monkeypatch.setattr("trainguard.embedded.Hold.take", _no_hold)
+    monkeypatch.setattr("trainguard.exchange.embedded.Hold.take", _no_hold)
     run = Run()
     with embedded(run, run_dir, rules) as guard:
         train(run, guard, 40, bad=[30])

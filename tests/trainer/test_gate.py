@@ -13,7 +13,7 @@ from torch import Tensor
 
 from tests.trainer.support import Monitor, Run, assert_same, far
 from trainguard import Guard
-from trainguard.gate import SPAN, WARM_UP, Gate
+from trainguard.updating.gate import SPAN, WARM_UP, Gate
 
 Optimizers = dict[str, Callable[[Any], torch.optim.Optimizer]]
 

@@ -10,9 +10,9 @@ import pytest
 from tests.trainer.support import Monitor, Run
 from trainguard import Guard
 from trainguard.clock import Clock
-from trainguard.emitter import Emitter
+from trainguard.exchange.emitter import Emitter
+from trainguard.exchange.lockstep import PATIENCE, Lockstep
 from trainguard.faults import Faults
-from trainguard.lockstep import PATIENCE, Lockstep
 from trainguard.progress import Progress
 from trainguard_wire import Action, Control, Intervention, Judged, Telemetry
 

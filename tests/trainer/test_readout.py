@@ -15,8 +15,8 @@ from torch import Tensor
 from tests.trainer.support import Far, Monitor, Run, assert_same, far
 from trainguard import Guard
 from trainguard.faults import Faults
+from trainguard.measuring.readout import Copy, Reading, Readout
 from trainguard.progress import Moment
-from trainguard.readout import Copy, Reading, Readout
 from trainguard_wire import CheckpointSaved, Sample
 
 

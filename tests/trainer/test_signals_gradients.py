@@ -9,11 +9,11 @@ from torch import nn
 
 from tests.trainer import formulas
 from tests.trainer.sensing import measure
-from trainguard.clipping import clip_grads_
 from trainguard.signals.base import StepView
 from trainguard.signals.gradients import Gradients, largest, layer_norms
 from trainguard.signals.moments import RmsRatio
 from trainguard.signals.norms import GradNorms, grad_norms, grads_of
+from trainguard.updating.clipping import clip_grads_
 
 DTYPES = [torch.float32, torch.float64, torch.bfloat16, torch.float16]
 NAN, INF = float("nan"), float("inf")

@@ -5,7 +5,7 @@ The trainer obeys, it does not judge. `Guard` is the public face, and `Knob` a n
 
 try:
     from trainguard.guard import Guard
-    from trainguard.knobs import Knob
+    from trainguard.levers.knobs import Knob
 except ModuleNotFoundError as error:
     if error.name != "torch":
         raise

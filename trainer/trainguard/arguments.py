@@ -13,7 +13,7 @@ from torch import nn
 from torch.optim import Optimizer
 
 from trainguard.faults import describe
-from trainguard.knobs import Knob
+from trainguard.levers.knobs import Knob
 from trainguard.settings import Settings
 from trainguard.signals.activations import activations_of
 

@@ -17,7 +17,7 @@ from torch.optim import Optimizer
 from trainguard import arguments
 from trainguard.actuators import Stop
 from trainguard.faults import describe
-from trainguard.knobs import Knob
+from trainguard.levers.knobs import Knob
 from trainguard.settings import MonitorKind
 from trainguard.signals.base import StepView
 from trainguard.stepper import Stepper

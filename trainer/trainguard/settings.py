@@ -8,7 +8,7 @@ from typing import Any, Literal
 from torch import nn
 from torch.optim import Optimizer
 
-from trainguard.knobs import Knob
+from trainguard.levers.knobs import Knob
 
 MonitorKind = Literal["process", "embedded"]
 

@@ -15,11 +15,11 @@ from collections.abc import Iterable, Mapping
 from torch import Tensor
 
 from trainguard import arguments
-from trainguard.budget import Budget
 from trainguard.checkpoints import Checkpointer
-from trainguard.emitter import Outcome
-from trainguard.inbox import Inbox
-from trainguard.readout import Reading
+from trainguard.exchange.emitter import Outcome
+from trainguard.exchange.inbox import Inbox
+from trainguard.measuring.budget import Budget
+from trainguard.measuring.readout import Reading
 from trainguard.settings import Settings
 from trainguard.signals.base import StepView
 from trainguard.wiring import Instruments, Seat

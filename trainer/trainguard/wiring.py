@@ -9,24 +9,24 @@ from trainguard import actuators, arguments, signals
 from trainguard.checkpoints import Checkpointer
 from trainguard.checkpoints.data_stream import DataStream
 from trainguard.clock import Clock
-from trainguard.emitter import Emitter
+from trainguard.exchange.emitter import Emitter
+from trainguard.exchange.inbox import ControlSource, Inbox
+from trainguard.exchange.lockstep import Lockstep
+from trainguard.exchange.pausing import Pausing
+from trainguard.exchange.ranks import num_ranks, rank
+from trainguard.exchange.session import Session
 from trainguard.faults import Faults
-from trainguard.inbox import ControlSource, Inbox
-from trainguard.levers import Levers
-from trainguard.lockstep import Lockstep
-from trainguard.meter import Meter
-from trainguard.overhead import Overhead
-from trainguard.pausing import Pausing
+from trainguard.levers.levers import Levers
+from trainguard.measuring.meter import Meter
+from trainguard.measuring.overhead import Overhead
+from trainguard.measuring.readout import Readout
 from trainguard.progress import Progress
-from trainguard.ranks import num_ranks, rank
-from trainguard.readout import Readout
-from trainguard.session import Session
 from trainguard.settings import Settings
-from trainguard.update import Update
+from trainguard.updating.update import Update
 from trainguard_wire import RunDirectory, RunInfo, __version__
 
 if TYPE_CHECKING:
-    from trainguard.embedded import Embedded
+    from trainguard.exchange.embedded import Embedded
 
 
 class Instruments:
@@ -68,7 +68,7 @@ class Instruments:
         return checkpointer
 
     def _embedded(self, rules: Sequence[str]) -> "Embedded":
-        from trainguard.embedded import Embedded  # brings the rules, which a trainer is spared otherwise
+        from trainguard.exchange.embedded import Embedded  # brings the rules, which a trainer is spared otherwise
 
         return Embedded.of(rules, self.clock, self.faults)
 

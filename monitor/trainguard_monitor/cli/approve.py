@@ -55,7 +55,7 @@ def approve(
 
 
 def _list(run: str, url: str | None, *, as_json: bool) -> None:
-    from trainguard_monitor.story import planned
+    from trainguard_monitor.recorded.story import planned
 
     detail = _detail(run, url)
     if as_json:

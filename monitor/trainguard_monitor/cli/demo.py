@@ -167,7 +167,7 @@ class _Demo:
     def _tell(self, run: "RunDirectory", guarded: "Result") -> None:
         from rich.table import Table
 
-        from trainguard_monitor.story import Entry, tell
+        from trainguard_monitor.recorded.story import Entry, tell
 
         faults = [Entry(fault.step, "detected", "fault", fault.what) for fault in guarded.faults]
         story = sorted([*faults, *(e for e in tell(run) if e.chapter != "trusted")], key=lambda entry: entry.step)
@@ -197,7 +197,7 @@ class _Demo:
 
     def _draw(self, run: "RunDirectory", reference: "Result", alone: "Result", guarded: "Result") -> None:
         from trainguard_monitor.demo.picture import draw
-        from trainguard_monitor.story import read_journal
+        from trainguard_monitor.recorded.story import read_journal
         from trainguard_wire import Outcome
 
         picture = self.out / "loss.png"

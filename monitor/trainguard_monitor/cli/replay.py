@@ -14,7 +14,7 @@ from trainguard_monitor.cli.runs import run_directory
 if TYPE_CHECKING:
     from rich.table import Table
 
-    from trainguard_monitor.replay import Deed, Mode, Replay
+    from trainguard_monitor.recorded.replay import Deed, Mode, Replay
     from trainguard_rules import RuleBook
 
 MOST_ROWS = 200
@@ -51,7 +51,7 @@ def replay(run: Path, rules: Sequence[str], mode: "Mode", as_json: bool) -> None
     The telemetry shows the run as it really went. Where the rules would have acted and nobody did,
     or the other way round, what follows is about a run that would have gone another way.
     """
-    from trainguard_monitor.replay import replay, telemetry_bytes
+    from trainguard_monitor.recorded.replay import replay, telemetry_bytes
 
     book, directory = _load(rules), run_directory(run)
     try:
@@ -79,7 +79,7 @@ def _load(rules: Sequence[str]) -> "RuleBook":
 def _print(result: "Replay") -> None:
     from rich.console import Console
 
-    from trainguard_monitor.replay import NOTE
+    from trainguard_monitor.recorded.replay import NOTE
 
     console = Console(highlight=False)
     if not console.is_terminal:

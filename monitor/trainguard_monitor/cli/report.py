@@ -45,7 +45,7 @@ def report(run: Path, output: Path | None, rules: Sequence[str]) -> None:
         trainguard report runs/a
         trainguard report runs/a -o story.html --rules my_rules.yaml
     """
-    from trainguard_monitor.replay import telemetry_bytes
+    from trainguard_monitor.recorded.replay import telemetry_bytes
     from trainguard_monitor.report.material import read
     from trainguard_monitor.report.page import render
     from trainguard_monitor.report.rules import rules_of

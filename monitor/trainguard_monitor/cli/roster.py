@@ -8,7 +8,7 @@ from rich.console import Console, Group
 from rich.padding import Padding
 from rich.text import Text
 
-from trainguard_monitor.health import duration
+from trainguard_monitor.views.health import duration
 
 if TYPE_CHECKING:
     from trainguard_monitor.cli.status import Roster

@@ -24,8 +24,8 @@ from trainguard_monitor.cli.options import (
 
 if TYPE_CHECKING:
     from trainguard_monitor.logs import LogFormat
+    from trainguard_monitor.recorded.summary import Session
     from trainguard_monitor.sidecar import Sidecar
-    from trainguard_monitor.summary import Session
 
 log = logging.getLogger(__name__)
 
@@ -80,8 +80,8 @@ def run(
         trainguard run -- python train.py --epochs 10
     """
     from trainguard_monitor.logs import configure
+    from trainguard_monitor.recorded.summary import Session
     from trainguard_monitor.sidecar import Sidecar, SidecarError
-    from trainguard_monitor.summary import Session
 
     configure(log_format, "info", text="trainguard: %(message)s")
     session = Session(runs_dir, time.time())

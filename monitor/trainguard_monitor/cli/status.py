@@ -13,7 +13,7 @@ from trainguard_monitor.cli.settings import strength
 
 if TYPE_CHECKING:
     from trainguard_monitor.client import Client
-    from trainguard_monitor.glance import Glance
+    from trainguard_monitor.recorded.glance import Glance
 
 RUNS = Path("runs")
 EVERY_SECONDS = 1.0
@@ -77,7 +77,7 @@ class Roster(NamedTuple):
     def of(
         cls, source: str, runs: list[dict[str, Any]], severities: dict[str, str], *, live: bool, note: str = ""
     ) -> "Roster":
-        from trainguard_monitor.health import health_of
+        from trainguard_monitor.views.health import health_of
 
         now = time.time()
         judged = [(health_of(run, severities, now), run) for run in runs]
@@ -141,7 +141,7 @@ class _Files:
         self._glances: dict[tuple[Path, int], Glance] = {}
 
     def look(self) -> Roster:
-        from trainguard_monitor.glance import Glance
+        from trainguard_monitor.recorded.glance import Glance
         from trainguard_wire.rundir import runs_in
 
         found = {(run.path, run.path.stat().st_ino): run for run in runs_in(self._directory)}

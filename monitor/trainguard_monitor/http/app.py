@@ -14,7 +14,7 @@ from trainguard_monitor.http.reading import Reading
 from trainguard_monitor.http.security import Door, LoopbackNames
 from trainguard_monitor.http.webhook import Webhook
 from trainguard_monitor.notifier.notifier import Notifier
-from trainguard_monitor.table import Monitor
+from trainguard_monitor.views.table import Monitor
 
 
 def build_app(

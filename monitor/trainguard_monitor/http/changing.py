@@ -17,10 +17,10 @@ from starlette.responses import PlainTextResponse, Response
 from starlette.routing import Route
 
 from trainguard_monitor import __version__
-from trainguard_monitor.chronicle import as_json
 from trainguard_monitor.http.envelope import ApiError, success
 from trainguard_monitor.http.security import Door, read_json
-from trainguard_monitor.table import Monitor, Taken
+from trainguard_monitor.recorded.chronicle import as_json
+from trainguard_monitor.views.table import Monitor, Taken
 from trainguard_rules.rulefile.planning import read_actions
 from trainguard_wire import Action, Approval, Decision, Input, Order
 

@@ -15,12 +15,12 @@ from starlette.requests import Request
 from starlette.responses import Response, StreamingResponse
 from starlette.routing import Route
 
-from trainguard_monitor.chronicle import as_json
-from trainguard_monitor.columns import Column
 from trainguard_monitor.feed import Item, Listener, Word
-from trainguard_monitor.history import append, columns_as_json
 from trainguard_monitor.http.envelope import ApiError, Query
-from trainguard_monitor.table import Monitor
+from trainguard_monitor.recorded.chronicle import as_json
+from trainguard_monitor.recorded.columns import Column
+from trainguard_monitor.recorded.history import append, columns_as_json
+from trainguard_monitor.views.table import Monitor
 from trainguard_wire import CheckpointSaved, Goodbye, Hello, Sample
 
 MOST_LISTENERS = 64

@@ -17,14 +17,14 @@ from starlette.requests import Request
 from starlette.responses import PlainTextResponse, Response
 from starlette.routing import Route
 
-from trainguard_monitor.exposition import open_metrics, plain_text
 from trainguard_monitor.http.envelope import Query, success
-from trainguard_monitor.metrics import MonitorCollector
+from trainguard_monitor.metrics.collector import MonitorCollector
+from trainguard_monitor.metrics.exposition import open_metrics, plain_text
 from trainguard_monitor.notifier.alert import labels_of
 from trainguard_monitor.notifier.metrics import NotifierCollector
 from trainguard_monitor.notifier.notifier import Notifier
-from trainguard_monitor.table import Monitor, RunView
 from trainguard_monitor.times import NEVER, rfc3339
+from trainguard_monitor.views.table import Monitor, RunView
 from trainguard_rules import Rule, RuleDetail
 from trainguard_rules.durations import Duration
 from trainguard_wire.journal import AlertState

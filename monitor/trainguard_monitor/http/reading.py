@@ -12,12 +12,12 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
-from trainguard_monitor.chronicle import Chronicle, as_json
-from trainguard_monitor.history import History
 from trainguard_monitor.http.envelope import ApiError, Query, success
 from trainguard_monitor.numbers import number
-from trainguard_monitor.shelf import Shelf
-from trainguard_monitor.table import Monitor, RulesView, RunDetail, RunView
+from trainguard_monitor.recorded.chronicle import Chronicle, as_json
+from trainguard_monitor.recorded.history import History
+from trainguard_monitor.recorded.shelf import Shelf
+from trainguard_monitor.views.table import Monitor, RulesView, RunDetail, RunView
 from trainguard_rules import RuleDetail
 from trainguard_rules.rulebook import PlannedAction
 from trainguard_wire import Intervention, RunDirectory, RunDirectoryError

@@ -21,7 +21,7 @@ from starlette.routing import Route
 from trainguard_monitor.http.changing import parse, when_taken
 from trainguard_monitor.http.envelope import ApiError, success
 from trainguard_monitor.http.security import Door, read_json
-from trainguard_monitor.table import Monitor, Taken
+from trainguard_monitor.views.table import Monitor, Taken
 from trainguard_wire import AlertNotice, Decision
 
 log = logging.getLogger(__name__)

@@ -10,10 +10,10 @@ from typing import NamedTuple
 
 import msgspec
 
-from trainguard_monitor.latency import Distribution
 from trainguard_monitor.notifier.alert import Alert
 from trainguard_monitor.notifier.endpoint import Endpoint, PostError, Reason
 from trainguard_monitor.notifier.outgoing import Outgoing, Telling, Timing
+from trainguard_monitor.views.latency import Distribution
 
 log = logging.getLogger(__name__)
 

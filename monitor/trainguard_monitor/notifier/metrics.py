@@ -9,7 +9,7 @@ from prometheus_client import Metric
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily
 from prometheus_client.registry import Collector
 
-from trainguard_monitor.metrics import cumulated
+from trainguard_monitor.metrics.collector import cumulated
 from trainguard_monitor.notifier.endpoint import Reason
 from trainguard_monitor.notifier.notifier import Notifier
 

@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
-from trainguard_monitor.story import Entry, entry_of
+from trainguard_monitor.recorded.story import Entry, entry_of
 from trainguard_wire import Decision, Journal, Outcome, Transition, Verification
 
 GAP = 20

@@ -13,11 +13,11 @@ from typing import Any
 
 import msgspec
 
-from trainguard_monitor.chronicle import KEPT, Chronicle
-from trainguard_monitor.history import History
-from trainguard_monitor.replay import Side
+from trainguard_monitor.recorded.chronicle import KEPT, Chronicle
+from trainguard_monitor.recorded.history import History
+from trainguard_monitor.recorded.replay import Side
+from trainguard_monitor.recorded.story import read_journal
 from trainguard_monitor.report.incidents import Incidents
-from trainguard_monitor.story import read_journal
 from trainguard_wire import (
     CheckpointSaved,
     CodecError,

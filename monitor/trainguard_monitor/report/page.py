@@ -7,12 +7,12 @@ from typing import Any
 import msgspec
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
+from trainguard_monitor.recorded.story import planned
 from trainguard_monitor.report import words
 from trainguard_monitor.report.chart import BOTTOM, HEIGHT, LEFT, RIGHT, TOP, WIDTH, Chart, Mark, draw
 from trainguard_monitor.report.incidents import Incident
 from trainguard_monitor.report.material import Material
 from trainguard_monitor.report.rules import Rules
-from trainguard_monitor.story import planned
 from trainguard_wire import __version__
 from trainguard_wire.signals import SIGNALS
 

@@ -6,7 +6,7 @@ One alert, whose ``fingerprint`` is the id of the action. It is the same if the 
 from typing import Any
 
 from trainguard_monitor.times import NEVER, rfc3339
-from trainguard_rules.notifications import Notification
+from trainguard_rules.deciding.notifications import Notification
 
 
 def payload(run: str, notification: Notification) -> dict[str, Any]:

@@ -17,7 +17,7 @@ from typing import Any, NamedTuple
 from urllib.error import HTTPError
 
 from trainguard_monitor.webhooks.payload import payload
-from trainguard_rules.notifications import Notification
+from trainguard_rules.deciding.notifications import Notification
 from trainguard_wire import Delivered
 from trainguard_wire.telemetry import AckStatus
 

@@ -6,7 +6,6 @@ from typing import Any, cast
 from pydantic import ValidationError
 
 from trainguard_rules.actions import ACTIONS, REVERTIBLE, Notify
-from trainguard_rules.alerting import braces
 from trainguard_rules.expr import Node, Scope, parse
 from trainguard_rules.expr.functions import FUNCTIONS
 from trainguard_rules.expr.nodes import Alert, compared_bare, signals_of
@@ -16,7 +15,8 @@ from trainguard_rules.rulefile.messages import form_message
 from trainguard_rules.rulefile.planning import read_action, rivals
 from trainguard_rules.rulefile.schema import ExpectModel, FileModel, GuardModel
 from trainguard_rules.rulefile.source import Document, Path
-from trainguard_rules.template import check_template
+from trainguard_rules.watching.alerting import braces
+from trainguard_rules.watching.template import check_template
 from trainguard_wire.signals import SIGNALS
 
 _EXPRESSIONS: tuple[tuple[str, ...], ...] = (("expr",), ("unless",), ("resolve_expr",), ("verify", "expr"))

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from tests.monitor.helpers import START, ScriptedTrainer
-from trainguard_monitor.driver import Driver
+from trainguard_monitor.following.driver import Driver
 from trainguard_monitor.notifier.alert import Alert
 from trainguard_rules import RuleBook, load_text
 

@@ -9,9 +9,9 @@ from trainguard.actuators.lr import RewarmLr, ScaleLr, SetLr
 from trainguard.actuators.updates import SetGate, SkipSteps
 from trainguard.actuators.weight_decay import ScaleWeightDecay, SetWeightDecay
 from trainguard.checkpoints import Checkpointer
-from trainguard.levers import Levers
-from trainguard.meter import Meter
-from trainguard.pausing import Pausing
+from trainguard.exchange.pausing import Pausing
+from trainguard.levers.levers import Levers
+from trainguard.measuring.meter import Meter
 
 __all__ = [
     "Actuator",

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 
 from trainguard.actuators.base import Done, Params, Pending, Refused
-from trainguard.meter import Meter
+from trainguard.measuring.meter import Meter
 from trainguard.progress import Progress
 
 COLLAPSE = ("prediction_entropy", "dead_units", "effective_rank")

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 
 from trainguard.actuators.base import Done, Params, Pending, Refused
 from trainguard.actuators.bounds import Scaling
-from trainguard.knobs import Knob, Knobs
+from trainguard.levers.knobs import Knob, Knobs
 from trainguard.progress import Progress
 
 

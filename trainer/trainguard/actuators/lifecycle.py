@@ -2,8 +2,8 @@
 
 from trainguard.actuators.base import Done, Params, Refused
 from trainguard.checkpoints import Checkpointer
+from trainguard.exchange.pausing import Pausing
 from trainguard.faults import describe
-from trainguard.pausing import Pausing
 from trainguard.progress import Progress
 
 DAY = 86400.0

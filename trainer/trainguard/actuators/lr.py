@@ -5,7 +5,7 @@ from typing import cast
 
 from trainguard.actuators.base import Done, Params, Pending, Refused
 from trainguard.actuators.bounds import Scaling
-from trainguard.learning_rate import Ceiling, LearningRate, Unit
+from trainguard.levers.learning_rate import Ceiling, LearningRate, Unit
 from trainguard.progress import Progress
 
 

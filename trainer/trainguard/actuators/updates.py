@@ -3,9 +3,9 @@
 from collections.abc import Mapping
 
 from trainguard.actuators.base import Done, Params, Pending, Refused
-from trainguard.gate import Gate
 from trainguard.progress import Progress
-from trainguard.skipping import Skipping
+from trainguard.updating.gate import Gate
+from trainguard.updating.skipping import Skipping
 
 
 class SkipSteps:

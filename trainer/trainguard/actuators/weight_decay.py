@@ -4,8 +4,8 @@ from collections.abc import Mapping
 
 from trainguard.actuators.base import Done, Params, Pending, Refused
 from trainguard.actuators.bounds import Scaling
+from trainguard.levers.weight_decay import WeightDecay
 from trainguard.progress import Progress
-from trainguard.weight_decay import WeightDecay
 
 
 class ScaleWeightDecay:

@@ -18,10 +18,10 @@ from trainguard.checkpoints.snapshot import Snapshot, num_bytes
 from trainguard.checkpoints.training_state import Misfit, TrainingState
 from trainguard.checkpoints.writer import PATIENCE, Problem, Writer
 from trainguard.clock import Clock
-from trainguard.emitter import Emitter
+from trainguard.exchange.emitter import Emitter
 from trainguard.faults import Faults
+from trainguard.measuring.readout import Readout
 from trainguard.progress import Moment, Progress
-from trainguard.readout import Readout
 from trainguard.settings import Settings
 
 

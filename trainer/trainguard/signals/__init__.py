@@ -3,8 +3,8 @@
 import logging
 
 from trainguard.faults import Faults
-from trainguard.levers import Levers
-from trainguard.overhead import Overhead
+from trainguard.levers.levers import Levers
+from trainguard.measuring.overhead import Overhead
 from trainguard.settings import Settings
 from trainguard.signals.activations import Activations
 from trainguard.signals.base import Sensor

@@ -3,8 +3,8 @@
 from collections.abc import Mapping
 from collections.abc import Set as AbstractSet
 
-from trainguard.gate import Gate
 from trainguard.signals.base import Sensor, StepView, Value, every
+from trainguard.updating.gate import Gate
 
 
 class GateSensor(Sensor):

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from collections.abc import Set as AbstractSet
 
-from trainguard.knobs import Knobs
+from trainguard.levers.knobs import Knobs
 from trainguard.signals.base import Sensor, StepView, Value
 
 

@@ -3,9 +3,9 @@
 from collections.abc import Mapping
 from collections.abc import Set as AbstractSet
 
-from trainguard.learning_rate import LearningRate
+from trainguard.levers.learning_rate import LearningRate
+from trainguard.levers.weight_decay import WeightDecay
 from trainguard.signals.base import Sensor, StepView, Value, every
-from trainguard.weight_decay import WeightDecay
 
 
 class LearningRateSensor(Sensor):

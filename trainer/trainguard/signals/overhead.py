@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from collections.abc import Set as AbstractSet
 
-from trainguard.overhead import Overhead
+from trainguard.measuring.overhead import Overhead
 from trainguard.signals.base import Sensor, StepView, Value, every
 
 

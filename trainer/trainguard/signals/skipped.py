@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from collections.abc import Set as AbstractSet
 
 from trainguard.signals.base import Sensor, StepView, Value, every
-from trainguard.skipping import Skipping
+from trainguard.updating.skipping import Skipping
 
 
 class SkippingSensor(Sensor):

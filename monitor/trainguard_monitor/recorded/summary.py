@@ -1,0 +1,62 @@
+"""What happened to the runs of one session, for the line printed at its end."""
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import NamedTuple
+
+from trainguard_monitor.recorded.story import read_journal
+from trainguard_wire import Decision, Outcome, RunDirectory
+from trainguard_wire.rundir import runs_in
+
+
+class Summary(NamedTuple):
+    """Interventions decided, and actions by what became of them, of one run."""
+
+    run: str
+    interventions: int
+    applied: int
+    not_applied: int
+
+    def __str__(self) -> str:
+        if not self.interventions:
+            return f"{self.run}: healthy, no interventions"
+        text = f"{self.run}: {_count(self.interventions, 'intervention')}, {_count(self.applied, 'action')} applied"
+        return f"{text}, {self.not_applied} not applied" if self.not_applied else text
+
+
+class Session:
+    """Knows, from its beginning on, which runs a trainer took up."""
+
+    def __init__(self, directory: Path, started: float) -> None:
+        self._directory = directory
+        self._started = started
+        self._before = dict(self._introductions())
+
+    def summaries(self) -> list[Summary]:
+        """One for each run in which a trainer introduced itself since the beginning."""
+        return [
+            _summarise(RunDirectory(path), self._started)
+            for path, introduced in self._introductions()
+            if self._before.get(path) != introduced
+        ]
+
+    def _introductions(self) -> Iterator[tuple[Path, tuple[int, int]]]:
+        for run in runs_in(self._directory):
+            found = run.info_file.stat()
+            yield run.path, (found.st_ino, found.st_mtime_ns)
+
+
+def _summarise(run: RunDirectory, since: float) -> Summary:
+    interventions = applied = not_applied = 0
+    for record in read_journal(run):
+        match record:
+            case Decision(verdict="act") if record.time >= since:
+                interventions += 1
+            case Outcome() if record.time >= since:
+                applied += record.status == "applied"
+                not_applied += record.status != "applied"
+    return Summary(run.name, interventions, applied, not_applied)
+
+
+def _count(number: int, noun: str) -> str:
+    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"

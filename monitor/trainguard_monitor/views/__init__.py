@@ -1,0 +1,1 @@
+"""What the monitor shows of a live run: frozen snapshots, and the counts they are made from."""

@@ -1,0 +1,37 @@
+"""What was really decided while other rules were in force, as the rules now in force have to know it."""
+
+from trainguard_rules.deciding.interventions import ESCALATE, identity_of
+from trainguard_rules.durations import Moment
+from trainguard_rules.watching.watch import Watch
+from trainguard_wire.control import Intervention
+from trainguard_wire.journal import Decision
+
+EXPIRES = 100  # steps, of rules that are no more
+
+
+def in_force(decision: Decision, watch: Watch | None) -> Intervention:
+    """The intervention of a decision; its rule may be gone."""
+    return Intervention(
+        id=identity_of(decision.actions),
+        rule=decision.rule,
+        step=decision.step,
+        generation=decision.generation,
+        expires_step=decision.step + (EXPIRES if watch is None else watch.rule.expires),
+        actions=decision.actions,
+        reason=decision.reason,
+    )
+
+
+def remember(watch: Watch, decision: Decision, now: Moment, *, first: bool, approved: bool) -> None:
+    """What a rule keeps of its own decision. ``first``: these were its own actions, no escalation and no reversal."""
+    watch.decided = decision
+    if not first and not approved:
+        if watch.trial is not None and watch.trial.failed:
+            watch.begin_trial(None)
+        watch.escalated = watch.escalated or identity_of(decision.actions).endswith(ESCALATE)
+        return
+    if decision.verdict in ("act", "observe"):
+        watch.memory.add(watch.rule, now)
+    watch.verdict = None if approved else decision.verdict
+    if watch.trigger is not None:
+        watch.trigger.answered(decision.verdict)

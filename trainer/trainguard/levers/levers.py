@@ -1,0 +1,65 @@
+"""What actions change about a run, in one hand: put on for a step, taken off after it, saved and resumed together."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from trainguard.faults import Faults
+from trainguard.levers.knobs import Knobs
+from trainguard.levers.learning_rate import LearningRate
+from trainguard.levers.weight_decay import WeightDecay
+from trainguard.progress import Progress
+from trainguard.settings import Settings
+from trainguard.updating.gate import Gate
+from trainguard.updating.skipping import Skipping
+
+
+class Levers:
+    """Of one run; each is an attribute, for the actuators that pull it and the signals that show it."""
+
+    def __init__(self, settings: Settings, faults: Faults) -> None:
+        self._faults = faults
+        self.learning_rate = LearningRate(settings.optimizers)
+        self.weight_decay = WeightDecay(settings.optimizers)
+        self.knobs = Knobs(settings.knobs, faults)
+        self.gate = Gate()
+        self.skipping = Skipping()
+
+    def put_on(self, at: Progress) -> None:
+        """Begin the step after ``at``."""
+        try:  # a context would cost more than what it guards
+            self.learning_rate.put_on(at.step, at.epoch)
+        except Exception as error:
+            self._faults.note("lr", error)
+        try:
+            self.weight_decay.put_on()
+        except Exception as error:
+            self._faults.note("weight_decay", error)
+
+    def take_off(self) -> None:
+        """End the step, whatever became of it. May be called at any time."""
+        try:
+            self.learning_rate.take_off()
+        except Exception as error:
+            self._faults.note("lr", error)
+        try:
+            self.weight_decay.take_off()
+        except Exception as error:
+            self._faults.note("weight_decay", error)
+
+    def state_dict(self) -> dict[str, Any]:
+        """Plain types."""
+        return {
+            "lr": self.learning_rate.state_dict(),
+            "weight_decay": self.weight_decay.state_dict(),
+            "knobs": self.knobs.state_dict(),
+            "gate": self.gate.state_dict(),
+            "skipping": self.skipping.state_dict(),
+        }
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        """Raises KeyError, TypeError, AttributeError and ValueError for what is no state."""
+        self.learning_rate.load_state_dict(state["lr"])
+        self.weight_decay.load_state_dict(state["weight_decay"])
+        self.knobs.load_state_dict(state.get("knobs", {}))
+        self.gate.load_state_dict(state.get("gate", {}))
+        self.skipping.load_state_dict(state.get("skipping", {"until": 0}))

@@ -1,0 +1,1 @@
+"""The update of a step: unscaled, clipped and judged, then made or dropped."""
