@@ -49,6 +49,7 @@ class Engine:
         self.notifications = self._decisions.interventions.notifications
         self._checkpoints = CheckpointBook(book.good_after)
         self._active: set[Watch] = set()
+        self._began: Hello | None = None
         self._sampled: Sample | None = None
         self._waiting = False
         self._quiet = True
@@ -200,7 +201,7 @@ class Engine:
         return Moment(0, None, 0.0) if sample is None else Moment(sample.step, sample.epoch, sample.time)
 
     def _scene(self, output: Output) -> Scene:
-        return Scene(self.last, self.generation, self._now, output)
+        return Scene(self.last, self.generation, self._now, output, self._began)
 
     def _attend(self, loud: list[Watch], plan: Plan, epoch: float, output: Output) -> None:
         """The rules that are not quiet: advance them, look after those on trial, let those that fire decide.
@@ -289,7 +290,7 @@ class Engine:
         self._decisions.lose(hello, "the trainer was restarted", output)
         self._decisions.offered = frozenset((*hello.actions, *(f"knob {name}" for name in hello.knobs)))
         self._decisions.restart()
-        self.generation = hello.generation
+        self.generation, self._began = hello.generation, hello
         self.last = {}
         self._plans.clear()
         self._checkpoints.clear()

@@ -6,6 +6,7 @@ from collections import Counter
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from msgspec.structs import replace
 
 from tests.support.telemetry import ALL_ACTIONS, ScriptedTrainer, goodbye, hello, sample, saved
 from trainguard_rules import Engine, load_text
@@ -74,6 +75,28 @@ def test_samples_of_an_older_generation_are_ignored_and_counted():
     trainer.engine.feed(sample(30, {"loss": 99.0}, generation=0))
     assert trainer.engine.late == 1
     assert trainer.engine.status() == before
+
+
+@pytest.mark.parametrize(
+    ("seconds", "expires"), [(2.0, 118), (0.01, 118), (0.0005, 2018)], ids=["slow", "even", "fast"]
+)
+def test_an_intervention_is_good_for_a_second_at_least(seconds, expires):
+    """Where a hundred steps are over sooner than a busy machine lets the monitor look."""
+    engine = Engine(book())
+    told = []
+    losses = [1.0] * 16 + [10.0] * 2
+    for record in [hello(), *(sample(step, {"loss": loss}) for step, loss in enumerate(losses, start=1))]:
+        told += engine.feed(replace(record, time=100.0 + record.step * seconds)).control
+    assert [(control.step, control.expires_step) for control in told] == [(18, expires)]
+
+
+def test_where_no_time_passes_the_rule_alone_says_how_long():
+    """Clocks that stand still, or go back, are no reason to wait for ever."""
+    for times in (lambda step: 7.0, lambda step: 100.0 - step):
+        engine = Engine(book())
+        records = [hello(), *(sample(step, {"loss": 1.0 if step < 17 else 10.0}) for step in range(1, 19))]
+        [told] = [c for record in records for c in engine.feed(replace(record, time=times(record.step))).control]
+        assert told.expires_step == 118
 
 
 def test_a_generation_whose_beginning_was_lost_is_taken_up():

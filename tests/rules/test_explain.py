@@ -81,7 +81,7 @@ What holds it back
     one acts.
   - The bar on restores: each doubles the distance to the next, and a new good checkpoint, further
     on than any before, halves it again. So no run goes round in circles.
-  - What the trainer has not begun 20 steps after the decision it does not do any more.
+  - What the trainer has not begun within 20 steps, and a second, it does not do any more.
 
 What follows if that does not help
   - It helped if this becomes true within 100 steps of taking effect: loss < 1
@@ -109,7 +109,7 @@ def test_rolling_windows_approval_and_missing_bounds_are_said():
     """What makes a rule more dangerous than it looks."""
     text = " ".join(explain("Raises", BOOK).split())
     assert "The windows are rolling" in text
-    assert "It asks a person, for 100 steps at most" in text
+    assert "It asks a person, for 100 steps, and a second at least" in text
     assert "It may act any number of times: it has no limit." in text
     assert "There is no ceiling over the weight decay: the action has no 'max'." in text
 

@@ -199,7 +199,7 @@ class Decisions:
 
     def _recall(self, decision: Decision, scene: Scene) -> None:
         if decision.rule == MANUAL:
-            self.orders.recall(decision)
+            self.orders.recall(decision, scene)
             return
         watch, identity = self.interventions.watches.get(decision.rule), identity_of(decision.actions)
         request = self.requests.take(identity) if decision.verdict == "act" else None
@@ -207,9 +207,9 @@ class Decisions:
         if watch is not None:
             remember(watch, decision, scene.now, first=first, approved=request is not None)
         if decision.verdict == "act":
-            self.interventions.issue(watch, in_force(decision, watch), decision.time, on_trial=first)
+            self.interventions.issue(watch, in_force(decision, watch, scene), decision.time, on_trial=first)
         elif decision.verdict == "await_approval" and watch is not None:
-            self.requests.add(Request(watch, in_force(decision, watch), first))
+            self.requests.add(Request(watch, in_force(decision, watch, scene), first))
 
     def _act_on_approval(self, request: Request, scene: Scene) -> None:
         """As soon as the air is free: what was approved, under the id that it was approved by."""
@@ -220,7 +220,8 @@ class Decisions:
         watch.memory.add(watch.rule, scene.now)
         watch.verdict = None
         answer = Answer("act", f"approved by {request.approved}")
-        approved = again(request.intervention, step=step, expires_step=step + watch.rule.expires, reason=answer.reason)
+        expires_step = scene.expires_step(watch.rule.expires)
+        approved = again(request.intervention, step=step, expires_step=expires_step, reason=answer.reason)
         self._answer(watch, approved, answer, scene, first=request.first)
 
     def _answer(

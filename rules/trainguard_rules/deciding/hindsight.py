@@ -1,22 +1,21 @@
 """What was really decided while other rules were in force, as the rules now in force have to know it."""
 
 from trainguard_rules.deciding.interventions import ESCALATE, identity_of
+from trainguard_rules.deciding.scene import EXPIRES, Scene
 from trainguard_rules.durations import Moment
 from trainguard_rules.watching.watch import Watch
 from trainguard_wire.control import Intervention
 from trainguard_wire.journal import Decision
 
-EXPIRES = 100  # steps, of rules that are no more
 
-
-def in_force(decision: Decision, watch: Watch | None) -> Intervention:
-    """The intervention of a decision; its rule may be gone."""
+def in_force(decision: Decision, watch: Watch | None, scene: Scene) -> Intervention:
+    """The intervention of a decision on this scene; its rule may be gone."""
     return Intervention(
         id=identity_of(decision.actions),
         rule=decision.rule,
         step=decision.step,
         generation=decision.generation,
-        expires_step=decision.step + (EXPIRES if watch is None else watch.rule.expires),
+        expires_step=scene.expires_step(EXPIRES if watch is None else watch.rule.expires),
         actions=decision.actions,
         reason=decision.reason,
     )

@@ -36,7 +36,7 @@ def plan(watch: Watch, planned: Sequence[PlannedAction], scene: Scene, reason: s
         rule=rule.name,
         step=now.step,
         generation=generation,
-        expires_step=now.step + rule.expires,
+        expires_step=scene.expires_step(rule.expires),
         actions=tuple(actions),
         reason=reason,
     )

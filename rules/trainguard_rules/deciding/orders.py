@@ -21,7 +21,6 @@ from trainguard_rules.rulebook import MANUAL, PlannedAction
 from trainguard_wire.control import Action, Intervention
 from trainguard_wire.journal import Decision, Order
 
-EXPIRES = 100
 _BESIDE_ALL = frozenset({"stop", "pause", "resume", "save_checkpoint", "diagnose"})
 
 
@@ -37,7 +36,7 @@ class Orders:
         if scene is None or order.id in self.answers:
             return
         verdict, reason = answer(order, offered, self._interventions.flight.newest, scene.now)
-        intervention = plan(order, scene.generation, scene.now, before_step, reason)
+        intervention = plan(order, scene, before_step, reason)
         if verdict == "act" and (told := self._interventions.issue(None, intervention, scene.now.time)):
             scene.output.control.append(told)
         self.answers[order.id] = decision = Decision(
@@ -53,11 +52,11 @@ class Orders:
         )
         scene.output.journal.append(decision)
 
-    def recall(self, decision: Decision) -> None:
+    def recall(self, decision: Decision, scene: Scene) -> None:
         """In hindsight: what was decided on an order."""
         self.answers[identity_of(decision.actions).removeprefix(f"{MANUAL}.")] = decision
         if decision.verdict == "act":
-            self._interventions.issue(None, in_force(decision, None), decision.time)
+            self._interventions.issue(None, in_force(decision, None, scene), decision.time)
 
 
 def answer(order: Order, offered: Collection[str] | None, in_flight: Intervention | None, now: Moment) -> Answer:
@@ -68,15 +67,15 @@ def answer(order: Order, offered: Collection[str] | None, in_flight: Interventio
     return unsupported(needs, offered) or (under_way(in_flight, now) if changing else None) or Answer("act", reason)
 
 
-def plan(order: Order, generation: int, now: Moment, before_step: int, reason: str) -> Intervention:
+def plan(order: Order, scene: Scene, before_step: int, reason: str) -> Intervention:
     """What the trainer will be told. A restore goes back to before ``before_step``."""
     identity = f"{MANUAL}.{order.id}"
     return Intervention(
         id=identity,
         rule=MANUAL,
-        step=now.step,
-        generation=generation,
-        expires_step=now.step + EXPIRES,
+        step=scene.now.step,
+        generation=scene.generation,
+        expires_step=scene.expires_step(),
         actions=tuple(
             Action(
                 id=f"{identity}.{i}",

@@ -117,7 +117,7 @@ def _does(rule: Rule, good_after: int) -> Iterator[str]:
     if rule.mode == "observe":
         yield "Nothing, in mode observe: it reports that it would have done this:"
     elif rule.mode == "approve":
-        yield f"It asks a person, for {rule.expires} steps at most; if approved:"
+        yield f"It asks a person, for {rule.expires} steps, and a second at least; if approved:"
     for i, action in enumerate(rule.actions):
         yield f"{'Then it' if i else 'It'} {deeds.told(action)}."
     if trusted := deeds.checkpoints_trusted(rule, good_after):
@@ -139,7 +139,7 @@ def _holds(rule: Rule) -> Iterator[str]:
             "The bar on restores: each doubles the distance to the next, and a new good checkpoint, further on than "
             "any before, halves it again. So no run goes round in circles."
         )
-    yield f"What the trainer has not begun {rule.expires} steps after the decision it does not do any more."
+    yield f"What the trainer has not begun within {rule.expires} steps, and a second, it does not do any more."
 
 
 def _follows(rule: Rule) -> Iterator[str]:

@@ -68,7 +68,7 @@ _KEYS = {
         "verify": "Whether the actions helped.",
         "escalate": "What is done when they did not, or when the limit is reached; once in an incident.",
         "mode": "For this rule: act, approve or observe.",
-        "expires": "So many steps after the decision, what the trainer has not begun is not done any more.",
+        "expires": "What the trainer has not begun within so many steps, and a second, is not done any more.",
         "labels": "Words to sort by. severity: critical means that a checkpoint taken while this fires is in doubt.",
         "annotations": "Texts for people, with {value}, {step}, {epoch}, {rule} and {signals}.",
     },
