@@ -11,42 +11,56 @@ import click
 import torch
 
 from benchmarks.overhead import emitting, paired
-from benchmarks.overhead.models import WORKLOADS
+from benchmarks.overhead.loops import loops
+from benchmarks.overhead.models import WORKLOADS, Workload
 
 BEGIN, END = "<!-- begin: python -m benchmarks.overhead --write -->", "<!-- end -->"
 
 
 @click.command(help=__doc__)
 @click.option("--quick", is_flag=True, help="Few rounds: a rough answer in a minute or two.")
+@click.option("--only", help="Only the trainings whose name has this in it, such as MLP; and no samples.")
 @click.option("--write", "page", type=click.Path(path_type=Path), help="Write the tables into this page.")
-def main(quick: bool, page: Path | None) -> None:
+def main(quick: bool, only: str | None, page: Path | None) -> None:
     torch.set_num_threads(1)
-    rows = [
-        "| training | bare step | guarded over bare | guarded over usual | budget over bare | usual over bare |",
-        "|---|---|---|---|---|---|",
-    ]
-    for workload in WORKLOADS:
-        found = paired.times(workload, 12 if quick else 60)
-        cells = [workload.name, f"{1000 * median(found['bare']):.1f} ms"]
-        for one, other in (("guarded", "bare"), ("guarded", "usual"), ("budget", "bare"), ("usual", "bare")):
-            cells.append(f"{paired.ratio(found, one, other):.3f}")
-        rows.append(f"| {' | '.join(cells)} |")
-        print(rows[-1], flush=True)
-    rows += [
-        "",
-        "| one sample of 16 values, in the loop of the MLP | microseconds | over a bare append |",
-        "|---|---|---|",
-    ]
-    written = emitting.microseconds(200 if quick else 1000)
-    for name, time in written.items():
-        rows.append(f"| {name} | {time:.1f} | {time / written['os.write']:.1f} |")
-    text = "\n".join(rows)
+    text = compared([each for each in WORKLOADS if (only or "") in each.name], quick)
+    if not only:
+        text += "\n\n" + emitted(200 if quick else 1000)
     print(text)
     if page:
         before, mark, rest = page.read_text().partition(BEGIN)
         if not mark:
             raise click.ClickException(f"{page} has no line {BEGIN!r}")
         page.write_text(f"{before}{BEGIN}\n\n{text}\n\n{END}{rest.partition(END)[2]}")
+
+
+def compared(workloads: list[Workload], quick: bool) -> str:
+    """One row a training: a bare step, and each loop over the bare one and over the usual one."""
+    others = [name for name in loops() if name not in ("bare", "usual")]
+    rows = [
+        f"| training | bare step | usual / bare | {' | '.join(f'{name} / usual' for name in others)} "
+        "| guarded / bare | measured / bare | budget / bare | its share |",
+        "|---" * (len(others) + 7) + "|",
+    ]
+    for workload in workloads:
+        rounds = workload.rounds // 5 if quick else workload.rounds
+        found = paired.times(workload, rounds)
+        within, share = paired.within_budget(workload, rounds, 20 * rounds)
+        cells = [workload.name, f"{1000 * median(found['bare']):.1f} ms", f"{paired.ratio(found, 'usual', 'bare'):.3f}"]
+        cells += [f"{paired.ratio(found, name, 'usual'):.3f}" for name in others]
+        cells += [f"{paired.ratio(found, name, 'bare'):.3f}" for name in ("guarded", "measured")]
+        cells += [f"{paired.ratio(within, 'budget', 'bare'):.3f}", f"{100 * share:.2f} %"]
+        rows.append(f"| {' | '.join(cells)} |")
+    return "\n".join(rows)
+
+
+def emitted(steps: int) -> str:
+    """One row a writer of samples."""
+    rows = ["| one sample of 16 values, in the loop of the MLP | microseconds | over a bare append |", "|---|---|---|"]
+    written = emitting.microseconds(steps)
+    for name, time in written.items():
+        rows.append(f"| {name} | {time:.1f} | {time / written['os.write']:.1f} |")
+    return "\n".join(rows)
 
 
 if __name__ == "__main__":

@@ -1,12 +1,16 @@
 """The loops that are compared, each over a model, an optimizer and a batch of its own.
 
-*bare* measures nothing. *usual* is what most people have: ``clip_grad_norm_`` and ``loss.item()`` in each step.
-*guarded* has the guard in place of both, with all signals at their defaults; *budget* the same with ``budget=0.01``.
+*bare* measures nothing. *usual* is what most people have: ``clip_grad_norm_`` and ``loss.item()`` in each step; *usual
+again* is the same once more, and tells what the comparison resolves. *guarded* has the guard in place of both, all
+signals at their defaults; *measured* has it in a loop that does not clip. Trackers come in where they are installed:
+they log loss and norm in each step of the usual loop.
 """
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from importlib.util import find_spec
 from pathlib import Path
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -14,8 +18,18 @@ from torch import Tensor, nn
 from benchmarks.overhead.models import Workload
 from trainguard import Guard
 
-Step = Callable[[], None]
 MAX_NORM = 1.0
+
+
+def _anywhere(step: int) -> None:
+    """For loops in which each step is like any other."""
+
+
+class Timed(NamedTuple):
+    """``step`` makes the next step; ``go_to`` makes that the one with this number, which decides what is due in it."""
+
+    step: Callable[[], None]
+    go_to: Callable[[int], None] = _anywhere
 
 
 class Loop:
@@ -36,47 +50,96 @@ class Loop:
 
 
 @contextmanager
-def bare(workload: Workload, folder: Path) -> Iterator[Step]:
+def bare(workload: Workload, folder: Path) -> Iterator[Timed]:
     loop = Loop(workload)
 
     def step() -> None:
         loop.backward()
         loop.optimizer.step()
 
-    yield step
+    yield Timed(step)
 
 
 @contextmanager
-def usual(workload: Workload, folder: Path) -> Iterator[Step]:
+def usual(workload: Workload, folder: Path, log: Callable[[float, float], object] | None = None) -> Iterator[Timed]:
     loop = Loop(workload)
 
     def step() -> None:
         loss, _ = loop.backward()
-        torch.nn.utils.clip_grad_norm_(loop.model.parameters(), MAX_NORM)
+        norm = torch.nn.utils.clip_grad_norm_(loop.model.parameters(), MAX_NORM)
         loop.optimizer.step()
-        loss.item()
+        value = loss.item()
+        if log is not None:
+            log(value, norm.item())
 
-    yield step
+    yield Timed(step)
 
 
 @contextmanager
-def guarded(workload: Workload, folder: Path, budget: float | None = None) -> Iterator[Step]:
+def guarded(workload: Workload, folder: Path) -> Iterator[Timed]:
     loop = Loop(workload)
-    run = folder / f"guarded-{budget}"
-    with Guard(loop.model, loop.optimizer, run_dir=run, checkpoint_every=None, budget=budget) as guard:
+    with Guard(loop.model, loop.optimizer, run_dir=folder / "guarded", checkpoint_every=None) as guard:
 
         def step() -> None:
             loss, logits = loop.backward()
             guard.clip_(MAX_NORM)
             guard.step(loss, logits=logits, targets=loop.y)
 
-        yield step
+        yield Timed(step, _going_to(guard))
 
 
 @contextmanager
-def within_budget(workload: Workload, folder: Path) -> Iterator[Step]:
-    with guarded(workload, folder, budget=0.01) as step:
-        yield step
+def measured(workload: Workload, folder: Path) -> Iterator[Timed]:
+    with watching(workload, folder / "measured") as (step, guard):
+        yield Timed(step, _going_to(guard))
 
 
-LOOPS = {"bare": bare, "usual": usual, "guarded": guarded, "budget": within_budget}
+@contextmanager
+def watching(workload: Workload, run: Path, **options: Any) -> Iterator[tuple[Callable[[], None], Guard]]:
+    """The bare loop with a guard, which does not clip."""
+    loop = Loop(workload)
+    with Guard(loop.model, loop.optimizer, run_dir=run, checkpoint_every=None, **options) as guard:
+
+        def step() -> None:
+            loss, logits = loop.backward()
+            guard.step(loss, logits=logits, targets=loop.y)
+
+        yield step, guard
+
+
+def _going_to(guard: Guard) -> Callable[[int], None]:
+    return lambda step: guard.load_state_dict({**guard.state_dict(), "step": step - 1})
+
+
+@contextmanager
+def tensorboard(workload: Workload, folder: Path) -> Iterator[Timed]:
+    from torch.utils.tensorboard import SummaryWriter
+
+    writer: Any = SummaryWriter(str(folder / "tensorboard"))  # type: ignore[no-untyped-call]
+    steps = iter(range(1 << 30))
+
+    def log(loss: float, norm: float) -> None:
+        step = next(steps)
+        writer.add_scalar("loss", loss, step)
+        writer.add_scalar("grad_norm", norm, step)
+
+    with usual(workload, folder, log) as timed:
+        yield timed
+    writer.close()
+
+
+@contextmanager
+def wandb(workload: Workload, folder: Path) -> Iterator[Timed]:
+    import wandb as tracker
+
+    run = tracker.init(mode="offline", dir=folder, settings=tracker.Settings(silent=True))
+    with usual(workload, folder, lambda loss, norm: run.log({"loss": loss, "grad_norm": norm})) as timed:
+        yield timed
+    run.finish()
+
+
+def loops() -> dict[str, Callable[[Workload, Path], Any]]:
+    """All that can run here, by name."""
+    ours = {"bare": bare, "usual": usual, "usual again": usual, "guarded": guarded, "measured": measured}
+    trackers = {"TensorBoard": ("tensorboard", tensorboard), "wandb": ("wandb", wandb)}
+    return ours | {name: make for name, (package, make) in trackers.items() if find_spec(package) is not None}

@@ -10,12 +10,16 @@ CLASSES, VOCABULARY, LENGTH = 10, 512, 64
 
 
 class Workload(NamedTuple):
-    """``steps`` are those of one block: enough to be timed, few enough to alternate often."""
+    """``steps`` are the ordinary ones of a block: enough to be timed, few enough to alternate often.
+
+    ``rounds`` are how often all loops take their turn.
+    """
 
     name: str
     model: Callable[[], nn.Module]
     batch: Callable[[], tuple[Tensor, Tensor]]
     steps: int
+    rounds: int
 
 
 def mlp() -> nn.Module:
@@ -44,12 +48,13 @@ class Transformer(nn.Module):
 
 
 WORKLOADS = (
-    Workload("MLP 2x256", mlp, lambda: (torch.randn(128, 64), torch.randint(CLASSES, (128,))), 40),
-    Workload("ConvNet 32x32", convnet, lambda: (torch.randn(32, 3, 32, 32), torch.randint(CLASSES, (32,))), 4),
+    Workload("MLP 2x256", mlp, lambda: (torch.randn(512, 64), torch.randint(CLASSES, (512,))), 9, 150),
+    Workload("ConvNet 32x32", convnet, lambda: (torch.randn(32, 3, 32, 32), torch.randint(CLASSES, (32,))), 2, 60),
     Workload(
         "transformer 10M",
         Transformer,
-        lambda: (torch.randint(VOCABULARY, (4, LENGTH)), torch.randint(VOCABULARY, (4, LENGTH))),
+        lambda: (torch.randint(VOCABULARY, (16, LENGTH)), torch.randint(VOCABULARY, (16, LENGTH))),
         1,
+        15,
     ),
 )

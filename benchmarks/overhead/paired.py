@@ -1,39 +1,52 @@
 """Several loops timed side by side: short blocks that take turns, in one process, and the ratio of each round.
 
-A machine that is busy for a while slows all blocks of a round, and the median over rounds passes over the worst.
+What a guard does depends on the number of the step: most steps measure only what is cheap, each tenth and each
+hundredth more. So a block is a few ordinary steps, a tenth and a hundredth one, and the time of a step is their mean,
+weighted as often as each comes. A machine that is busy for a while slows all blocks of a round, and the median over
+rounds passes over the worst.
 """
 
 import gc
 import tempfile
-from collections.abc import Mapping, Sequence
-from contextlib import ExitStack
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from statistics import median
 from time import perf_counter
 
-from benchmarks.overhead.loops import LOOPS, Step
+from benchmarks.overhead.loops import Timed, bare, loops, watching
 from benchmarks.overhead.models import Workload
 
-WARMUP_BLOCKS = 3
+WARMUP_ROUNDS = 3
+KINDS = {1: 0.90, 10: 0.09, 100: 0.01}  # the number of a step of each kind, and how often such a step comes
+Times = dict[str, list[float]]
 
 
-def times(workload: Workload, rounds: int) -> dict[str, list[float]]:
+def times(workload: Workload, rounds: int) -> Times:
     """Seconds per step of each loop, in each round."""
-    with tempfile.TemporaryDirectory() as folder, ExitStack() as stack:
-        steps = {name: stack.enter_context(make(workload, Path(folder))) for name, make in LOOPS.items()}
-        for _ in range(WARMUP_BLOCKS):
-            for step in steps.values():
-                _block(step, workload.steps)
-        found: dict[str, list[float]] = {name: [] for name in steps}
-        gc.disable()
-        try:
-            for i in range(rounds):
-                order = list(steps)[i % len(steps) :] + list(steps)[: i % len(steps)]
-                for name in order:
-                    found[name].append(_block(steps[name], workload.steps))
-        finally:
-            gc.enable()
+    with tempfile.TemporaryDirectory() as folder, ExitStack() as stack, _without_collections():
+        timed = {name: stack.enter_context(make(workload, Path(folder))) for name, make in loops().items()}
+        found: Times = {name: [] for name in timed}
+        for number in range(-WARMUP_ROUNDS, rounds):
+            for name in _turned(list(timed), number):
+                seconds = _block(timed[name], workload.steps)
+                if number >= 0:
+                    found[name].append(seconds)
         return found
+
+
+def within_budget(workload: Workload, rounds: int, warmup: int) -> tuple[Times, float]:
+    """Seconds per step of the bare loop, and of one with ``budget=0.01``; and the share of it that the guard took."""
+    with tempfile.TemporaryDirectory() as folder, ExitStack() as stack, _without_collections():
+        plain = stack.enter_context(bare(workload, Path(folder))).step
+        step, guard = stack.enter_context(watching(workload, Path(folder) / "budget", budget=0.01))
+        for _ in range(warmup):
+            step()
+        found: Times = {"bare": [], "budget": []}
+        for number in range(rounds):
+            for name in _turned(["bare", "budget"], number):
+                found[name].append(_time(plain if name == "bare" else step, 2 * workload.steps))
+        return found, guard.last.get("overhead_ratio", float("nan"))
 
 
 def ratio(found: Mapping[str, Sequence[float]], one: str, other: str) -> float:
@@ -41,8 +54,32 @@ def ratio(found: Mapping[str, Sequence[float]], one: str, other: str) -> float:
     return median(a / b for a, b in zip(found[one], found[other], strict=True))
 
 
-def _block(step: Step, number: int) -> float:
+def _turned(names: list[str], number: int) -> list[str]:
+    """Another one goes first in each round."""
+    first = number % len(names)
+    return names[first:] + names[:first]
+
+
+def _block(timed: Timed, number: int) -> float:
+    seconds = 0.0
+    for step, share in KINDS.items():
+        timed.go_to(step)
+        seconds += share * _time(timed.step, number if step == 1 else 1)
+    return seconds
+
+
+def _time(step: Callable[[], None], number: int) -> float:
     began = perf_counter()
     for _ in range(number):
         step()
     return (perf_counter() - began) / number
+
+
+@contextmanager
+def _without_collections() -> Iterator[None]:
+    """A collection of garbage falls on whoever happens to be timed."""
+    gc.disable()
+    try:
+        yield
+    finally:
+        gc.enable()

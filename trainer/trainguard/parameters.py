@@ -7,7 +7,7 @@ def parameters_of(model: Module) -> list[Parameter]:
     """``list(model.parameters())`` for a third of the price: torch makes up all their names on the way."""
     if _has_own_way(type(model)):
         return list(model.parameters())
-    found: dict[Parameter, None] = {}
+    found: dict[int, Parameter] = {}  # a tensor hashes in Python, its id does not
     seen: set[Module] = set()
     waiting = [model]
     while waiting:
@@ -17,10 +17,10 @@ def parameters_of(model: Module) -> list[Parameter]:
         seen.add(module)
         for parameter in module._parameters.values():
             if parameter is not None:
-                found[parameter] = None
+                found[id(parameter)] = parameter
         if module._modules:
             waiting += [child for child in reversed(module._modules.values()) if child is not None]
-    return list(found)
+    return list(found.values())
 
 
 def _has_own_way(kind: type[Module]) -> bool:

@@ -21,7 +21,7 @@ class GradNorms(NamedTuple):
 
 def grads_of(parameters: Iterable[Tensor]) -> list[Tensor]:
     """The gradients there are, in the order of the parameters."""
-    return [parameter.grad for parameter in parameters if parameter.grad is not None]
+    return [grad for parameter in parameters if (grad := parameter.grad) is not None]
 
 
 def grad_norms(grads: list[Tensor]) -> GradNorms:

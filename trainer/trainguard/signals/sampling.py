@@ -12,7 +12,11 @@ from torch import Tensor
 
 def sample_of(tensor: Tensor, limit: int) -> Tensor:
     """At most ``limit`` elements of a tensor, one-dimensional: a view of it where it is contiguous."""
-    return tensor.reshape(-1)[:: stride_for(tensor.numel(), limit)]
+    size = tensor.numel()
+    stride = stride_for(size, limit)
+    if size and tensor.is_contiguous():
+        return tensor.as_strided((1 + (size - 1) // stride,), (stride,))
+    return tensor.reshape(-1)[::stride]
 
 
 def sample_of_all(tensors: list[Tensor], limit: int) -> Tensor:
