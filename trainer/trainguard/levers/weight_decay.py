@@ -24,8 +24,8 @@ class WeightDecay:
     @property
     def largest(self) -> float:
         """Of all groups, as the param groups have it now; 0 where none knows the word."""
-        values = [group["weight_decay"] for group in self._overlay.groups if "weight_decay" in group]
-        return float(max(values, default=0.0))
+        groups = self._overlay.groups
+        return float(max([group.get("weight_decay", 0.0) for group in groups]))
 
     @property
     def latest(self) -> float:

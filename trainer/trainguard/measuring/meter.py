@@ -55,6 +55,7 @@ class Plan:
         self.hooked = tuple(turn for turn in turns if _has(turn.sensor, "arm") or _has(turn.sensor, "disarm"))
         self.before = tuple((turn, turn.sensor.before_step) for turn in turns if _has(turn.sensor, "before_step"))
         self.after = tuple((turn, turn.sensor.after_step) for turn in turns if _has(turn.sensor, "after_step"))
+        self.computes = any(turn.sensor.computes for turn in turns)
 
 
 class Meter:
@@ -79,7 +80,6 @@ class Meter:
         self._cadences: tuple[int, ...] = ()
         self._plans: dict[tuple[int, ...], Plan] = {}
         self._plan = Plan(())
-        self._no_grad = torch.no_grad()
         self._requested: set[str] = set()
         self._values: dict[str, float | Tensor] = {}
         self.saw_logits = False
@@ -134,32 +134,33 @@ class Meter:
         self.saw_logits = view.logits is not None
         self._values = {}
         plan = self._plan
-        if plan.before:
-            self._measure(plan.before, view)
+        self._measure(plan.before, view, plan.computes)
         return sum([self._ask_hooks(turn) for turn in plan.hooked]) if plan.hooked else 0.0
 
     def finish(self, view: StepView) -> dict[str, float | Tensor] | None:
         """Measure what is to be seen after the optimizer's step; returns all values. None where nothing was due."""
         plan = self._plan
-        if plan.after:
-            self._measure(plan.after, view)
+        self._measure(plan.after, view, plan.computes)
         return self._values if plan.turns else None
 
-    def _measure(self, looks: Iterable[tuple[Turn, Look]], view: StepView) -> None:
+    def _measure(self, looks: Iterable[tuple[Turn, Look]], view: StepView, computes: bool) -> None:
         """Have each sensor look, time it, and swallow what goes wrong."""
+        if computes and torch.is_grad_enabled():
+            with torch.no_grad():
+                return self._measure(looks, view, computes)
         ticks, values = self._ticks, self._values
         began = ticks()
-        with self._no_grad:
-            for turn, look in looks:
-                try:
-                    for name, value in look(view, turn.names).items():
-                        if value is not None and name in turn.names:
-                            values[name] = value
-                except Exception as error:
-                    self._faults.note(turn.what, error)
-                now = ticks()
-                turn.seconds += now - began
-                began = now
+        for turn, look in looks:
+            try:
+                for name, value in look(view, turn.names).items():
+                    if value is not None and name in turn.names:
+                        values[name] = value
+            except Exception as error:
+                self._faults.note(turn.what, error)
+            now = ticks()
+            turn.seconds += now - began
+            began = now
+        return None
 
     def _handle(self, turn: Turn, do: Callable[[Sensor, frozenset[str]], None]) -> None:
         began = self._ticks()

@@ -44,11 +44,13 @@ class Sensor:
     """Measures the ``signals`` it names, at the cadences it names unless told otherwise.
 
     In a step for which at least one of them is ``due``, its methods are called in the order in which they stand
-    here, without gradient tracking. The value of a signal that is not due is not looked at, and should cost nothing.
+    here, without gradient tracking if it ``computes`` with the loop's tensors. The value of a signal that is not due is
+    not looked at, and should cost nothing.
     """
 
     name: str
     signals: Mapping[str, int | None]
+    computes = True
 
     def arm(self, due: AbstractSet[str]) -> None:
         """At the end of the step before: install the hooks that the forward pass needs."""

@@ -118,13 +118,13 @@ def rows_of(features: Tensor, targets: Tensor | None) -> Rows:
         return Rows(features, torch.ones_like(features[:, 0]), None)
     labels, order = targets.to(features.device, non_blocking=True).flatten()[::stride].sort()
     is_new = torch.cat([torch.zeros_like(labels[:1], dtype=torch.bool), labels[1:] != labels[:-1]])
-    return Rows(features[order], (labels >= 0).to(features.dtype), is_new.cumsum(0))
+    return Rows(features.index_select(0, order), (labels >= 0).to(features.dtype), is_new.cumsum(0))
 
 
 def class_separation(rows: Rows) -> Tensor:
     counts, means = _class_means(rows, rows.features)
     mean = rows.weighted.sum(0) / rows.weights.sum()
-    squares = (rows.features - means[rows.classes]).square().sum(1)
+    squares = (rows.features - _of_each_row(rows, means)).square().sum(1)
     variances = _sum_by_class(rows, squares) / counts
     terms = torch.linalg.vector_norm(means - mean, dim=1) / variances
     total = torch.where(counts > 1, terms, 0.0).sum()
@@ -142,7 +142,7 @@ def class_separation_r2(rows: Rows) -> Tensor:
     directions = rows.features.abs() / lengths.clamp(min=torch.finfo(lengths.dtype).tiny)[:, None]
     counts, means = _class_means(rows, directions)
     present = (counts > 0).to(means.dtype)
-    squares = (directions - means[rows.classes]).square().sum(1) + (lengths == 0)
+    squares = (directions - _of_each_row(rows, means)).square().sum(1) + (lengths == 0)
     within = (_sum_by_class(rows, squares) / counts.clamp(min=1) * present).sum()
     mean = (means * present[:, None]).sum(0) / present.sum()
     between = ((means - mean).square().sum(1) * present).sum()
@@ -154,6 +154,12 @@ def feature_utilization(rows: Rows) -> Tensor:
     deviations = (rows.features - rows.weighted.sum(0) / num_rows) * rows.weights[:, None]
     variances = deviations.square().sum(0) / (num_rows - 1)
     return (variances.sqrt() > 0.1).to(variances.dtype).mean()
+
+
+def _of_each_row(rows: Rows, means: Tensor) -> Tensor:
+    """For each row what belongs to its class."""
+    assert rows.classes is not None
+    return means.index_select(0, rows.classes)
 
 
 def _class_means(rows: Rows, values: Tensor) -> tuple[Tensor, Tensor]:

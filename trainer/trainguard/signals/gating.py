@@ -11,6 +11,7 @@ class GateSensor(Sensor):
     """``gated``: updates that the gate dropped since it was last measured; None while the gate is off."""
 
     name = "gate"
+    computes = False
     signals = every(gated=1)
 
     def __init__(self, gate: Gate) -> None:

@@ -23,6 +23,7 @@ class Gradients(Sensor):
     """
 
     name = "gradients"
+    computes = False
 
     def __init__(self, model: nn.Module) -> None:
         self._model = model

@@ -16,6 +16,7 @@ class LearningRateSensor(Sensor):
     """
 
     name = "lr"
+    computes = False
     signals = every(lr=1, lr_scale=1)
 
     def __init__(self, learning_rate: LearningRate) -> None:
@@ -29,6 +30,7 @@ class WeightDecaySensor(Sensor):
     """``weight_decay``: the largest of the param groups in the step; None where the optimizer knows none."""
 
     name = "weight_decay"
+    computes = False
     signals = every(weight_decay=1)
 
     def __init__(self, weight_decay: WeightDecay) -> None:

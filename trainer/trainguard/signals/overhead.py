@@ -11,6 +11,7 @@ class OverheadSensor(Sensor):
     """``overhead_ratio``: share of the time that the guard took, with the last thousand steps weighing most."""
 
     name = "overhead"
+    computes = False
     signals = every(overhead_ratio=10)
 
     def __init__(self, overhead: Overhead) -> None:

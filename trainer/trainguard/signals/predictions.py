@@ -25,6 +25,7 @@ class Loss(Sensor):
     """``loss``: the loss of the step, as handed to ``guard.step``; NaN and infinities as they are."""
 
     name = "loss"
+    computes = False
     signals = every(loss=1)
 
     def before_step(self, view: StepView, due: AbstractSet[str]) -> Mapping[str, Value]:

@@ -26,6 +26,7 @@ class Time(Sensor):
     """
 
     name = "time"
+    computes = False
     signals = every(step_seconds=1, throughput=1)
 
     def after_step(self, view: StepView, due: AbstractSet[str]) -> Mapping[str, Value]:
@@ -42,6 +43,7 @@ class Memory(Sensor):
     """
 
     name = "memory_bytes"
+    computes = False
     signals = every(memory_bytes=100)
 
     def __init__(self, model: nn.Module) -> None:

@@ -11,6 +11,7 @@ class SkippingSensor(Sensor):
     """``skipped``: 1 in a step whose update ``skip_steps`` had dropped, else 0; None before it was ever asked to."""
 
     name = "skipped"
+    computes = False
     signals = every(skipped=1)
 
     def __init__(self, skipping: Skipping) -> None:

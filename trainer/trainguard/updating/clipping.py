@@ -16,11 +16,10 @@ _SAFELY = 0.999
 
 
 def clip_grads_(parameters: Sequence[Tensor], max_norm: float) -> GradNorms:
-    """Clip in place; returns the norms before. Sparse gradients, which torch does not clip, are clipped as well.
-
-    To be called without gradient tracking.
-    """
+    """Clip in place; returns the norms before. Sparse gradients, which torch does not clip, are clipped as well."""
     grads = grads_of(parameters)
+    if any(grad.requires_grad for grad in grads):  # of a backward pass that can be differentiated itself
+        return GradNorms(torch.nn.utils.clip_grad_norm_(parameters, max_norm), None)
     if grads and grads[0].dtype.itemsize >= 4 and alike(grads):  # 16 bits are summed up in 32 here, and not in torch
         each = torch.stack(torch._foreach_norm(grads, 2.0))
         norms = GradNorms(torch.linalg.vector_norm(each), each)

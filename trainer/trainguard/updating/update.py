@@ -6,7 +6,6 @@ that has called ``unscale_`` is left alone, and ``scaler.step`` finds it done. T
 
 from contextlib import suppress
 
-import torch
 from torch import Tensor
 
 from trainguard.faults import Faults
@@ -30,13 +29,11 @@ class Update:
         self._dropping = Dropping(self._optimizers, self._scaler)
         self._norms: GradNorms | None = None
         self._unscaled = False
-        self._no_grad = torch.no_grad()
 
     def clip_(self, max_norm: float) -> Tensor:
         """Clip all gradients of the model; returns their norm before. Raises what torch raises."""
         self._unscale()
-        with self._no_grad:
-            self._norms = clip_grads_(parameters_of(self._model), max_norm)
+        self._norms = clip_grads_(parameters_of(self._model), max_norm)
         return self._norms.total
 
     def prepare(self, view: StepView) -> None:
