@@ -6,7 +6,6 @@ import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from statistics import median
 from time import perf_counter
 
 from benchmarks.overhead.loops import Loop
@@ -55,14 +54,15 @@ WRITERS = {"os.write": _append, "trainguard": _trainguard, "TensorBoard": _tenso
 NEEDS = {"TensorBoard": "tensorboard", "wandb": "wandb"}
 
 
-def microseconds(steps: int) -> dict[str, float]:
-    """Median time of one sample, by writer; those whose package is not installed are left out."""
+def microseconds(steps: int) -> dict[str, list[float]]:
+    """What each sample took, by writer; those whose package is not installed are left out, and that is said."""
     loop, found = Loop(WORKLOADS[0]), {}
     for name, make in WRITERS.items():
         if importlib.util.find_spec(NEEDS.get(name, "os")) is None:
+            print(f"{name} is not installed, and not timed")
             continue
         with tempfile.TemporaryDirectory() as folder, make(Path(folder)) as emit:
-            found[name] = 1e6 * median(_timed(loop, emit, step) for step in range(1, steps + 1))
+            found[name] = [1e6 * _timed(loop, emit, step) for step in range(1, steps + 1)]
     return found
 
 

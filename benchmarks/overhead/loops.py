@@ -3,7 +3,7 @@
 *bare* measures nothing. *usual* is what most people have: ``clip_grad_norm_`` and ``loss.item()`` in each step; *usual
 again* is the same once more, and tells what the comparison resolves. *guarded* has the guard in place of both, all
 signals at their defaults; *measured* has it in a loop that does not clip. Trackers come in where they are installed:
-they log loss and norm in each step of the usual loop.
+they log loss and norm in each step of the usual loop; Lightning has that loop, and its own logger.
 """
 
 from collections.abc import Callable, Iterator
@@ -15,6 +15,7 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor, nn
 
+from benchmarks.overhead import frameworks
 from benchmarks.overhead.models import Workload
 from trainguard import Guard
 
@@ -138,8 +139,18 @@ def wandb(workload: Workload, folder: Path) -> Iterator[Timed]:
     run.finish()
 
 
+@contextmanager
+def lightning(workload: Workload, folder: Path) -> Iterator[Timed]:
+    with frameworks.lightning(workload, folder, MAX_NORM) as step:
+        yield Timed(step)
+
+
 def loops() -> dict[str, Callable[[Workload, Path], Any]]:
     """All that can run here, by name."""
     ours = {"bare": bare, "usual": usual, "usual again": usual, "guarded": guarded, "measured": measured}
-    trackers = {"TensorBoard": ("tensorboard", tensorboard), "wandb": ("wandb", wandb)}
-    return ours | {name: make for name, (package, make) in trackers.items() if find_spec(package) is not None}
+    others = {
+        "TensorBoard": ("tensorboard", tensorboard),
+        "wandb": ("wandb", wandb),
+        "Lightning": ("lightning", lightning),
+    }
+    return ours | {name: make for name, (package, make) in others.items() if find_spec(package) is not None}

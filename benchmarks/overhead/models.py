@@ -55,6 +55,6 @@ WORKLOADS = (
         Transformer,
         lambda: (torch.randint(VOCABULARY, (16, LENGTH)), torch.randint(VOCABULARY, (16, LENGTH))),
         1,
-        15,
+        10,
     ),
 )
