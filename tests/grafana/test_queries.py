@@ -1,6 +1,7 @@
 """Every query of every panel gives data, on a real Prometheus that holds a recorded run."""
 
 import json
+import re
 import subprocess
 import urllib.parse
 import urllib.request
@@ -54,7 +55,15 @@ def test_the_alerts_do_what_they_say():
     promtool("test", "rules", "alerts_test.yml")
 
 
+def alerts() -> set[str]:
+    return {line.split()[-1] for line in (FOLDER / "alerts.yml").read_text().splitlines() if "- alert:" in line}
+
+
 def test_every_alert_is_tested():
-    alerts = {line.split()[-1] for line in (FOLDER / "alerts.yml").read_text().splitlines() if "- alert:" in line}
     tested = (FOLDER / "alerts_test.yml").read_text()
-    assert {alert for alert in alerts if f"alertname: {alert}\n        exp_alerts" not in tested} == set()
+    assert {alert for alert in alerts() if f"alertname: {alert}\n        exp_alerts" not in tested} == set()
+
+
+def test_every_alert_is_documented():
+    page = (FOLDER.parents[1] / "docs" / "operating.md").read_text()
+    assert set(re.findall(r"^\| `(\w+)` \|", page.partition("## Alerts\n")[2].partition("\n## ")[0], re.M)) == alerts()

@@ -2,7 +2,7 @@
 
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -84,10 +84,10 @@ class ScriptedTrainer:
             )
         )
 
-    def sample(self, **values: float) -> None:
+    def sample(self, *, layers: Mapping[str, float] | None = None, **values: float) -> None:
         """The next step's sample."""
         self.step += 1
-        self.write(sample_of(values, step=self.step, generation=self.generation, time=self.now))
+        self.write(sample_of(values, step=self.step, generation=self.generation, time=self.now, layers=layers))
 
     def samples(self, count: int, **values: float) -> None:
         for _ in range(count):
@@ -96,18 +96,21 @@ class ScriptedTrainer:
     def apply(self, intervention: Intervention) -> None:
         """Acknowledge every action of an intervention as applied."""
         for action in intervention.actions:
-            self.write(
-                Ack(
-                    step=self.step,
-                    generation=self.generation,
-                    time=self.now,
-                    action=action.id,
-                    kind=action.kind,
-                    status="applied",
-                    before=1.0,
-                    after=0.5,
-                )
+            self.ack(action.kind, action.id)
+
+    def ack(self, kind: str, action: str = "x.0.0") -> None:
+        self.write(
+            Ack(
+                step=self.step,
+                generation=self.generation,
+                time=self.now,
+                action=action,
+                kind=kind,
+                status="applied",
+                before=1.0,
+                after=0.5,
             )
+        )
 
     def checkpoint(self) -> None:
         self.write(CheckpointSaved(step=self.step, generation=self.generation, time=self.now))
@@ -115,8 +118,17 @@ class ScriptedTrainer:
     def heartbeat(self, lost: int = 0) -> None:
         self.write(Heartbeat(step=self.step, generation=self.generation, time=self.now, lost=lost))
 
-    def goodbye(self, lost: int = 0) -> None:
-        self.write(Goodbye(step=self.step, generation=self.generation, time=self.now, outcome="finished", lost=lost))
+    def goodbye(self, lost: int = 0, *, stopped: bool = False, error: str = "") -> None:
+        self.write(
+            Goodbye(
+                step=self.step,
+                generation=self.generation,
+                time=self.now,
+                outcome="failed" if error else "stopped" if stopped else "finished",
+                error=error,
+                lost=lost,
+            )
+        )
 
     def write(self, record: Telemetry) -> None:
         self.writer.append(record)

@@ -100,6 +100,32 @@ def test_runs(get: Get, story: ScriptedTrainer, new_trainer: NewTrainer) -> None
     assert second["nonfinite"] == {"grad_norm": 1, "loss": 1}
 
 
+def test_a_run_that_waits_and_how_it_ended(get: Get, daemon: Daemon, trainer: ScriptedTrainer) -> None:
+    """Since when it waits, though it shows signs of life; then what ended it."""
+    trainer.samples(2)
+    trainer.ack("pause")
+    trainer.step += 1
+    trainer.heartbeat()
+    until(lambda: daemon.runs() and daemon.runs()[0].last_record == START + 3)
+    [run] = get("/api/v1/runs")
+    assert (run["paused_since"], run["last_sample"], run["last_record"]) == (START + 2, START + 2, START + 3)
+    assert run["goodbye"] is None
+    trainer.goodbye(error="RuntimeError: boom")
+    until(lambda: get("/api/v1/runs/a")["state"] == "ended")
+    ended = get("/api/v1/runs/a")
+    assert ended["goodbye"] == {"step": 3, "time": START + 3, "outcome": "failed", "error": "RuntimeError: boom"}
+    assert ended["paused_since"] is None
+
+
+def test_layers(get: Get, daemon: Daemon, trainer: ScriptedTrainer) -> None:
+    """The largest gradient norms by layer, of one run alone."""
+    trainer.sample(loss=1.0, layers={"fc.weight": math.inf, "conv1.weight": 2.0})
+    until(lambda: daemon.runs() and daemon.runs()[0].step == 1)
+    expected = {"step": 1, "grad_norms": {"fc.weight": "Infinity", "conv1.weight": 2.0}}
+    assert get("/api/v1/runs/a")["layers"] == expected
+    assert "layers" not in get("/api/v1/runs")[0]
+
+
 def test_a_run(get: Get, story: ScriptedTrainer) -> None:
     """Its rules: state, value against threshold, what is left of cooldown and limit, and the last decision."""
     found = get("/api/v1/runs/a")

@@ -208,9 +208,13 @@ WELL = {
     "pending": [],
     "waiting": [],
     "last_sample": 1000.0,
+    "last_record": 1000.0,
+    "paused_since": None,
+    "goodbye": None,
     "signals": {"step_seconds": 2.0},
     "rules_sha256": "0",
 }
+FINISHED = {"state": "ended", "goodbye": {"outcome": "finished"}}
 
 
 @pytest.mark.parametrize(
@@ -219,16 +223,22 @@ WELL = {
         ({"state": "failed"}, "can't be followed"),
         ({"firing": ["A"]}, "in trouble"),
         ({"firing": ["W"], "waiting": ["W.0.1"]}, "waiting for you"),
-        ({"last_sample": 900.0}, "silent for 2 min"),
-        ({"last_sample": 900.0, "signals": {"step_seconds": 10.0}}, "healthy"),
+        ({"last_record": 900.0}, "silent for 2 min"),
+        ({"last_record": 900.0, "signals": {"step_seconds": 10.0}}, "healthy"),
+        ({"last_sample": 900.0}, "healthy"),
+        ({"last_sample": 900.0, "paused_since": 900.0}, "paused"),
+        ({"last_sample": 900.0, "paused_since": 900.0, "firing": ["A"]}, "paused in trouble"),
+        ({"last_record": 900.0, "paused_since": 900.0}, "silent for 2 min"),
         ({"firing": ["W"]}, "warning"),
         ({"last_sample": None}, "no sample yet"),
         ({"pending": ["A"]}, "on watch"),
         ({}, "healthy"),
         ({"state": "open", "rules_sha256": ""}, "not judged"),
-        ({"state": "ended", "firing": ["A"]}, "ended in trouble"),
-        ({"state": "ended", "firing": ["W"]}, "ended healthy"),
-        ({"state": "ended", "rules_sha256": ""}, "ended, never judged"),
+        (FINISHED | {"firing": ["A"]}, "finished in trouble"),
+        (FINISHED | {"firing": ["W"]}, "finished"),
+        (FINISHED | {"goodbye": {"outcome": "stopped"}, "firing": ["A"]}, "stopped in trouble"),
+        (FINISHED | {"goodbye": {"outcome": "failed"}, "firing": ["A"]}, "failed with an error"),
+        (FINISHED | {"rules_sha256": ""}, "finished, never judged"),
         ({"state": "held"}, "held by another monitor"),
     ],
 )
@@ -238,17 +248,17 @@ def test_health(change: dict, word: str) -> None:
 
 
 def test_urgency() -> None:
-    """What can't be followed comes before trouble, that before questions, those before silence, and so on."""
+    """What can't be followed comes before trouble, that before a pause, that before silence, and so on."""
     changes = [
         {"state": "failed"},
         {"firing": ["A"]},
-        {"waiting": ["W.0.1"]},
-        {"last_sample": 900.0},
+        {"paused_since": 900.0},
+        {"last_record": 900.0},
         {"firing": ["W"]},
         {"pending": ["A"]},
         {},
-        {"state": "ended", "firing": ["A"]},
-        {"state": "ended"},
+        FINISHED | {"firing": ["A"]},
+        FINISHED,
         {"state": "held"},
     ]
     ranks = [health_of({**WELL, **change}, {"W": "warning"}, 1010.0).rank for change in changes]

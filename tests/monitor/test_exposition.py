@@ -12,6 +12,7 @@ from trainguard_monitor.metrics.exposition import open_metrics, plain_text
 from trainguard_monitor.views.latency import SECONDS, STEPS, Distribution
 from trainguard_monitor.views.table import RUN_STATES, RulesView, RunView
 from trainguard_rules import RuleBook, RuleStatus
+from trainguard_wire import Goodbye
 
 NAMES = st.text(st.characters(codec="utf-8", exclude_categories=("Cs",)), max_size=8) | st.sampled_from(
     ['a"b', "a\\b", "a\nb", "\\n", "run"]
@@ -41,6 +42,9 @@ VIEWS = st.builds(
     rules_sha256=NAMES,
     step=COUNTS,
     last_sample=st.none() | NUMBERS,
+    last_record=st.none() | NUMBERS,
+    paused_since=st.none() | NUMBERS,
+    goodbye=st.none() | st.sampled_from([Goodbye(step=1, generation=0, time=2.0, outcome="failed", error="x")]),
     signals=st.dictionaries(NAMES, NUMBERS, max_size=3),
     nonfinite=st.dictionaries(NAMES, COUNTS, max_size=3),
     rules=st.lists(STATUSES, max_size=3).map(tuple),

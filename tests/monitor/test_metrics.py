@@ -97,6 +97,23 @@ def test_lost_records_add_up_over_trainer_processes(trainer: ScriptedTrainer, bo
     driver.close()
 
 
+def test_a_run_that_waits_and_how_it_ended(trainer: ScriptedTrainer, book: RuleBook) -> None:
+    """No outcome while it goes on."""
+    driver = Driver(trainer.run, book)
+    trainer.samples(1)
+    trainer.ack("pause")
+    driver.drain(0.0)
+    waiting = _text(driver.view())
+    assert 'trainguard_run_paused{run="a"} 1.0' in waiting
+    assert "trainguard_run_outcome{" not in waiting
+    trainer.goodbye(error="RuntimeError: boom")
+    driver.drain(0.0)
+    over = _text(driver.view())
+    assert 'trainguard_run_paused{run="a"} 0.0' in over
+    assert 'trainguard_run_outcome{outcome="failed",run="a"} 1.0' in over
+    driver.close()
+
+
 def test_a_run_of_another_monitor_has_no_series(book: RuleBook) -> None:
     """A held run is counted by state, and its values are left to the monitor that knows them."""
     assert "run_step{" not in _text(RunView(run="b", state="held", rules_sha256=book.sha256))

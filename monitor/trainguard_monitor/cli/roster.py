@@ -91,6 +91,8 @@ def _words(run: Mapping[str, Any]) -> Iterator[Text]:
     """What fires, what was done, what waits for a person; nothing for a run that was left alone."""
     if "error" in run:
         yield Text(run["error"], style="red")
+    if run["goodbye"] is not None and run["goodbye"]["error"]:
+        yield Text(run["goodbye"]["error"], style="red")
     if run["firing"]:
         yield Text(f"firing: {', '.join(run['firing'])}", style="red")
     if run["pending"]:

@@ -95,13 +95,13 @@ class Driver:
     @property
     def pace(self) -> Pace:
         """How much a prompt look at the telemetry matters."""
-        if self._catchup is not None or self._tally.ended:
+        if self._catchup is not None or self.has_ended:
             return "behind" if self._catchup is not None else "ended"
         return "lockstep" if self._lockstep.on else "busy" if self._engine.busy else "calm"
 
     @property
     def has_ended(self) -> bool:
-        return self._tally.ended
+        return self._tally.course.ended
 
     def open(self) -> None:
         """Take the run. Raises `LeaseHeld`, `RunDirectoryError` for a run of another schema, `OSError`."""
@@ -228,7 +228,7 @@ class Driver:
             return "failed"
         if self._hold is None:
             return "held"
-        return "ended" if self._tally.ended and not self.is_catching_up else "driven"
+        return "ended" if self.has_ended and not self.is_catching_up else "driven"
 
     def _fold(self, hold: Hold, record: Telemetry) -> None:
         self._lockstep.see(record)
@@ -270,7 +270,9 @@ class Driver:
             self._tally.note(catchup.earlier)
             self._tally.note(plan.records)
             self._catchup = hold.chain = None
-        self._announce("followed", f"followed from record {plan.from_record} on, now at step {self._tally.step}", due)
+        self._announce(
+            "followed", f"followed from record {plan.from_record} on, now at step {self._tally.course.step}", due
+        )
 
     def _hand_over(self, hold: Hold, succession: Succession) -> None:
         """The rules in force have had their last word."""

@@ -17,6 +17,7 @@ from trainguard_monitor.numbers import number
 from trainguard_monitor.recorded.chronicle import Chronicle, as_json
 from trainguard_monitor.recorded.history import History
 from trainguard_monitor.recorded.shelf import Shelf
+from trainguard_monitor.views.course import goodbye_as_json, layers_as_json
 from trainguard_monitor.views.table import Monitor, RulesView, RunDetail, RunView
 from trainguard_rules import RuleDetail
 from trainguard_rules.rulebook import PlannedAction
@@ -130,6 +131,9 @@ def _summary(view: RunView) -> dict[str, Any]:
         "epoch": view.epoch,
         "generation": view.generation,
         "last_sample": view.last_sample,
+        "last_record": view.last_record,
+        "paused_since": view.paused_since,
+        "goodbye": goodbye_as_json(view.goodbye),
         "rules_sha256": view.rules_sha256,
         "signals": {name: number(value) for name, value in sorted(view.signals.items())},
         "nonfinite": {name: count for name, count in sorted(view.nonfinite.items()) if count},
@@ -144,6 +148,7 @@ def _summary(view: RunView) -> dict[str, Any]:
 
 def _detail(detail: RunDetail, rules: RulesView) -> dict[str, Any]:
     return _summary(detail.view) | {
+        "layers": layers_as_json(detail.view.layers),
         "rules": [_rule(rule) for rule in detail.rules],
         "expectations": [
             {

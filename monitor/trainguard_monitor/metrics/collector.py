@@ -196,6 +196,25 @@ _ROWS = (
     ),
     Row(
         _GAUGE,
+        "run_last_record_timestamp_seconds",
+        "When the trainer last wrote anything, a heartbeat at least, in Unix seconds of its clock.",
+        _one(lambda run: run.last_record),
+    ),
+    Row(
+        _GAUGE,
+        "run_paused",
+        "Whether the trainer waits, as it was told to.",
+        _one(lambda run: run.paused_since is not None),
+    ),
+    Row(
+        _GAUGE,
+        "run_outcome",
+        "1 for how a run ended: finished, stopped, or failed with an error. Nothing while it goes on.",
+        lambda run: [] if run.goodbye is None else [((run.goodbye.outcome,), 1)],
+        ("outcome",),
+    ),
+    Row(
+        _GAUGE,
         "run_signal",
         "Last value of a signal, NaN and infinities included.",
         _by_key(lambda run: run.signals),

@@ -30,21 +30,21 @@ export class Controls {
   }
 
   /** The buttons and the requests of a run. */
-  draw(detail, paused) {
+  draw(detail) {
     const why = this.takesOrders ? CLOSED[detail.state] ?? null : NO_TOKEN;
     const offered = detail.info?.actions ?? [];
     const missing = ORDERS.filter(({ kind }) => !offered.includes(kind));
     const lacks = missing.length ? `The trainer does not offer: ${listed(missing.map(({ label }) => label.toLowerCase()))}.` : "";
     const note = why ?? lacks;
-    show(byId("controls"), ...ORDERS.map((order) => this.button(order, detail, why || !offered.includes(order.kind), paused, note)));
+    show(byId("controls"), ...ORDERS.map((order) => this.button(order, detail, why || !offered.includes(order.kind), note)));
     if (byId("controls-note").textContent !== note) byId("controls-note").textContent = note;
     const { requests } = detail;
     byId("requests").hidden = !requests.length;
     show(byId("requests-list"), ...requests.map((request) => this.request(request, detail, why)));
   }
 
-  button(order, detail, disabled, paused, note) {
-    const strong = order.kind === "resume" && paused;
+  button(order, detail, disabled, note) {
+    const strong = order.kind === "resume" && detail.paused_since !== null;
     return h("button", {
       type: "button", key: order.kind, class: strong ? "strong" : order.danger ? "danger" : "",
       "aria-disabled": disabled ? "true" : null, "aria-describedby": disabled ? "controls-note" : null,

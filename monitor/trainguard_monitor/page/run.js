@@ -6,7 +6,7 @@ import { Controls } from "./controls.js";
 import { announce, byId, h, openPage, show } from "./dom.js";
 import { Effects } from "./effects.js";
 import { ago, count, number } from "./format.js";
-import { healthOf, isPaused, storyOf } from "./health.js";
+import { healthOf, storyOf } from "./health.js";
 import { connected, listen, lost, soon } from "./live.js";
 import { expectationsOf, rulesOf } from "./rules.js";
 import { timelineOf } from "./timeline.js";
@@ -109,7 +109,7 @@ class Run {
   drawDetail() {
     this.board.latest = this.detail.signals;
     this.drawHeadline();
-    this.controls.draw(this.detail, isPaused(this.detail, this.interventions));
+    this.controls.draw(this.detail);
     show(byId("rules"), ...rulesOf(this.detail.rules));
     show(byId("expectations"), expectationsOf(this.detail.expectations));
   }
@@ -117,7 +117,7 @@ class Run {
   drawHeadline() {
     if (!this.detail) return;
     const severities = new Map(this.detail.rules.map((rule) => [rule.name, rule.labels.severity]));
-    const { level, word } = healthOf(this.detail, severities, now(), isPaused(this.detail, this.interventions));
+    const { level, word } = healthOf(this.detail, severities, now());
     const lamp = byId("health");
     lamp.className = `health large ${level}`;
     if (lamp.textContent !== word) lamp.textContent = word;

@@ -12,11 +12,11 @@ from typing import Any, get_args
 
 from trainguard_monitor.numbers import number
 from trainguard_monitor.recorded.chronicle import as_json
+from trainguard_monitor.views.course import Course, goodbye_as_json
 from trainguard_wire import (
     Approval,
     CodecError,
     Decision,
-    Goodbye,
     Hello,
     Journal,
     Opened,
@@ -48,10 +48,8 @@ class Glance:
         self.run = run
         self._telemetry_at: Position | None = None
         self._journal_at: Position | None = None
-        self._step = self._generation = 0
-        self._epoch: int | None = None
-        self._last_sample: float | None = None
-        self._ended = False
+        self._course = Course()
+        self._generation = 0
         self._signals: dict[str, float] = {}
         self._rules_sha256 = ""
         self._rules: dict[str, str] = {}
@@ -67,16 +65,19 @@ class Glance:
             self._catch_up()
         except (RunDirectoryError, OSError) as error:
             return self._shown("failed") | {"error": str(error)}
-        return self._shown("ended" if self._ended else "open")
+        return self._shown("ended" if self._course.ended else "open")
 
     def _shown(self, state: str) -> dict[str, Any]:
         return {
             "run": self.run.name,
             "state": state,
-            "step": self._step,
-            "epoch": self._epoch,
+            "step": self._course.step,
+            "epoch": self._course.epoch,
             "generation": self._generation,
-            "last_sample": self._last_sample,
+            "last_sample": self._course.last_sample,
+            "last_record": self._course.last_record,
+            "paused_since": self._course.paused_since,
+            "goodbye": goodbye_as_json(self._course.goodbye),
             "rules_sha256": self._rules_sha256,
             "signals": {name: number(value) for name, value in sorted(self._signals.items())},
             "firing": [rule for rule, state in self._rules.items() if state == "firing"],
@@ -104,13 +105,12 @@ class Glance:
                 continue
 
     def _see(self, record: Telemetry) -> None:
-        self._step, self._generation = record.step, max(record.generation, self._generation)
-        self._ended = isinstance(record, Goodbye)
+        self._course.see(record)
+        self._generation = max(record.generation, self._generation)
         match record:
             case Hello():
                 self._signals = {}
             case Sample():
-                self._last_sample, self._epoch = record.time, record.epoch
                 self._signals |= record.all_values()
 
     def _note(self, record: Journal) -> None:

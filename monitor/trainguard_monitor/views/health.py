@@ -25,14 +25,14 @@ def health_of(run: Mapping[str, Any], severities: Mapping[str, str], now: float)
             return Health(0, "bad", "can't be followed")
         case "held":
             return Health(9, "quiet", "held by another monitor")
-        case "ended" if not run["rules_sha256"]:
-            return Health(8, "quiet", "ended, never judged")
         case "ended":
-            return Health(7, "quiet", "ended in trouble") if severe else Health(8, "quiet", "ended healthy")
+            return _ended(run, severe)
+    if run["waiting"]:
+        return Health(1, "attention", "waiting for you")
+    if run["paused_since"] is not None and not silence:
+        return Health(1, "bad", "paused in trouble") if severe else Health(2, "attention", "paused")
     if severe:
         return Health(1, "bad", "in trouble")
-    if run["waiting"]:
-        return Health(2, "attention", "waiting for you")
     if silence:
         return Health(3, "attention", f"silent for {duration(silence)}")
     if run["firing"]:
@@ -44,11 +44,21 @@ def health_of(run: Mapping[str, Any], severities: Mapping[str, str], now: float)
     return Health(6, "good", "healthy") if run["rules_sha256"] else Health(5, "warning", "not judged")
 
 
+def _ended(run: Mapping[str, Any], severe: bool) -> Health:
+    """``finished``, ``stopped`` or ``failed`` as the trainer said, and how the rules saw it."""
+    outcome = run["goodbye"]["outcome"]
+    if outcome == "failed":
+        return Health(7, "quiet", "failed with an error")
+    if not run["rules_sha256"]:
+        return Health(8, "quiet", f"{outcome}, never judged")
+    return Health(7, "quiet", f"{outcome} in trouble") if severe else Health(8, "quiet", outcome)
+
+
 def silent_for(run: Mapping[str, Any], now: float) -> float:
-    """For how many seconds a run has said nothing, where that is long for it; else 0."""
+    """For how many seconds a run has said nothing, not even that it is alive, where that is long for it; else 0."""
     if run["last_sample"] is None:
         return 0.0
-    seconds = now - run["last_sample"]
+    seconds = now - run["last_record"]
     step = run["signals"].get("step_seconds", 0.0)
     usual = SLOW_STEPS * step if isinstance(step, float) else 0.0
     return float(seconds) if seconds > max(SILENT_SECONDS, usual) else 0.0

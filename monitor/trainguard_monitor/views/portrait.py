@@ -9,15 +9,19 @@ from trainguard_wire.hold import Hold
 
 def view_of(run: str, state: RunState, book: RuleBook, engine: Engine, tally: Tally, hold: Hold | None) -> RunView:
     """A snapshot; nobody may be feeding the engine meanwhile."""
-    zeros = tally.zeros
+    zeros, course = tally.zeros, tally.course
     return RunView(
         run=run,
         state=state,
         rules_sha256=book.sha256,
-        step=tally.step,
-        epoch=tally.epoch,
+        step=course.step,
+        epoch=course.epoch,
         generation=engine.generation,
-        last_sample=tally.last_sample,
+        last_sample=course.last_sample,
+        last_record=course.last_record,
+        paused_since=course.paused_since,
+        goodbye=course.goodbye,
+        layers=course.layers,
         signals=dict(engine.last),
         nonfinite=dict.fromkeys(engine.last, 0) | engine.nonfinite,
         rules=tuple(engine.status()),

@@ -9,9 +9,10 @@ from dataclasses import dataclass, field
 from typing import Literal, NamedTuple, Protocol
 
 from trainguard_monitor.feed import Feed
+from trainguard_monitor.views.course import Layers
 from trainguard_monitor.views.latency import SECONDS, STEPS, Distribution
 from trainguard_rules import RuleBook, RuleDetail, RuleStatus
-from trainguard_wire import Decision, Derived, Input, Intervention, RunDirectory
+from trainguard_wire import Decision, Derived, Goodbye, Input, Intervention, RunDirectory
 
 RunState = Literal["driven", "held", "ended", "failed"]
 RUN_STATES: tuple[RunState, ...] = ("driven", "held", "ended", "failed")
@@ -31,7 +32,7 @@ class RunView:
     """One run. ``driven``: by this monitor. ``held``: by another. ``ended``: said goodbye. ``failed``: see the log.
 
     ``signals`` holds the last value of each, NaN and infinities included. Counts cover the whole telemetry.
-    ``requests`` are interventions that wait for a person, by id.
+    ``requests`` are interventions that wait for a person, by id. Of the others see `Course`.
     """
 
     run: str
@@ -41,6 +42,10 @@ class RunView:
     epoch: int | None = None
     generation: int = 0
     last_sample: float | None = None
+    last_record: float | None = None
+    paused_since: float | None = None
+    goodbye: Goodbye | None = None
+    layers: Layers | None = None
     signals: Mapping[str, float] = field(default_factory=dict)
     nonfinite: Mapping[str, int] = field(default_factory=dict)
     rules: tuple[RuleStatus, ...] = ()

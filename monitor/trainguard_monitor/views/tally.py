@@ -8,6 +8,7 @@ from collections import Counter
 from collections.abc import Iterable
 from typing import NamedTuple, get_args
 
+from trainguard_monitor.views.course import Course
 from trainguard_monitor.views.latency import Latencies
 from trainguard_rules import RuleBook
 from trainguard_wire import (
@@ -18,7 +19,6 @@ from trainguard_wire import (
     Hello,
     Outcome,
     Reached,
-    Sample,
     Telemetry,
     Verification,
 )
@@ -27,7 +27,10 @@ _TYPES = {kind: str(kind.__struct_config__.tag) for kind in get_args(Telemetry)}
 
 
 class Tally:
-    """``see`` telemetry and ``note`` derived records; read the attributes. ``zeros`` is what its rules may count."""
+    """``see`` telemetry and ``note`` derived records; read the attributes.
+
+    ``zeros`` is what its rules may count, ``course`` how far the run has come.
+    """
 
     def __init__(self, book: RuleBook) -> None:
         self.zeros = Zeros.of(book)
@@ -37,11 +40,8 @@ class Tally:
         self.verifications: Counter[tuple[str, str]] = Counter()
         self.expectations: Counter[tuple[str, str]] = Counter()
         self.latencies = Latencies()
-        self.step = 0
-        self.epoch: int | None = None
-        self.last_sample: float | None = None
         self.last_decision: Decision | None = None
-        self.ended = False
+        self.course = Course()
         self._lost = 0
         self._lost_before = 0
 
@@ -52,11 +52,8 @@ class Tally:
 
     def see(self, record: Telemetry) -> None:
         self.received[_TYPES[type(record)]] += 1
-        self.step = record.step
-        self.ended = isinstance(record, Goodbye)
+        self.course.see(record)
         match record:
-            case Sample():
-                self.last_sample, self.epoch = record.time, record.epoch
             case Hello():
                 self._lost_before, self._lost = self.trainer_lost, 0
             case Heartbeat() | Goodbye():

@@ -152,5 +152,5 @@ def test_no_token_no_orders(without_token: Browser) -> None:
 def test_a_run_that_has_ended(page: Browser, story: ScriptedTrainer) -> None:
     """There is nobody to order anything."""
     story.goodbye()
-    page.until(lambda: page.text("#health") == "Ended healthy")
+    page.until(lambda: page.text("#health") == "Finished")
     page.until(lambda: page.text("#controls-note").startswith("The run has ended"))

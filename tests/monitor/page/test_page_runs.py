@@ -37,13 +37,48 @@ def test_worst_first(browser: Browser, url: str, daemon: Daemon, new_trainer: Ne
     browser.open(url)
     browser.until(lambda: names(browser) == ["broken", "watched", "calm", "ended"])
     health = [cell.text for cell in browser.all("#runs .health")]
-    assert health == ["In trouble", "On watch", "Healthy", "Ended healthy"]
+    assert health == ["In trouble", "On watch", "Healthy", "Finished"]
     assert browser.text("#runs-summary") == "4 runs, 1 in trouble, 1 with a warning"
     calm.samples(3, loss=1.0, grad_norm=99.0)
     browser.until(lambda: names(browser)[:2] == ["broken", "calm"])
     browser.until(lambda: "calm: norm 99" in browser.js("document.getElementById('announcer').textContent"))
     begun(new_trainer, "newcomer")
     browser.until(lambda: "newcomer" in names(browser))
+
+
+def test_who_waits_and_how_runs_ended(
+    browser: Browser, url: str, daemon: Daemon, new_trainer: NewTrainer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Said in the list: a run that waits is not silent, as long as it shows signs of life."""
+    monkeypatch.setattr(helpers, "START", time.time() - 300)
+    begun(new_trainer, "gone")
+    for name in ("waits", "ill", "dead", "asks"):
+        values = {"loss": 9.0 if name == "asks" else 1.0, "grad_norm": 99.0 if name == "ill" else 1.0}
+        trainer = begun(new_trainer, name, **values)
+        if name != "asks":
+            trainer.ack("pause")
+        if name != "dead":
+            trainer.step += 297
+            trainer.heartbeat()
+    for name, way in {"done": {}, "halted": {"stopped": True}, "broken": {"error": "RuntimeError: boom"}}.items():
+        trainer = begun(new_trainer, name, grad_norm=99.0 if name == "halted" else 1.0, loss=1.0)
+        trainer.goodbye(**way)
+    browser.open(url)
+    wanted = {
+        "waits": "Paused",
+        "ill": "Paused in trouble",
+        "dead": "Silent for 4 min",
+        "asks": "Waiting for you",
+        "gone": "Silent for 4 min",
+        "done": "Finished",
+        "halted": "Stopped in trouble",
+        "broken": "Failed with an error",
+    }
+    rows = "[...document.querySelectorAll('#runs tbody tr')]"
+    shown = f"Object.fromEntries({rows}.map((row) => [...row.cells].map((cell) => cell.innerText)))"
+    browser.until(lambda: browser.js(shown) == wanted)
+    browser.find("a[href='?run=broken']").click()
+    browser.until(lambda: browser.text("#story").startswith("The training ended with RuntimeError: boom. "))
 
 
 def test_filter(browser: Browser, url: str, daemon: Daemon, new_trainer: NewTrainer) -> None:
