@@ -15,7 +15,7 @@ def build() -> Dashboard:
     made = board(
         "trainguard-monitor", "Trainguard / Monitor", "The monitors themselves: do they see, keep up and get through?"
     )
-    for panel in (*_now(), *_load(), *_reach()):
+    for panel in (*_now(), *_load(), *_reach(), *_alerts()):
         made = made.with_panel(panel)
     return made.build()
 
@@ -99,4 +99,26 @@ def _reach() -> Iterator[Panel]:
         "In each minute, over all runs.",
         "none",
         query(f"sum by (status) (60 * rate(trainguard_actions_total{{{JOB}}}[$__rate_interval]))", "{{status}}"),
+    )
+
+
+def _alerts() -> Iterator[Panel]:
+    told, failed, dropped = (
+        f"60 * rate(trainguard_notifications{what}_total{{{JOB}}}[$__rate_interval])"
+        for what in ("", "_failed", "_dropped")
+    )
+    yield lines(
+        "Alerts told to Alertmanager",
+        "In each minute: those it took, those in requests that failed, and those the queue had no room for. Nothing "
+        "where a monitor tells no Alertmanager.",
+        "none",
+        query(f"sum by (alertmanager) ({told})", "{{alertmanager}}"),
+        query(f"sum by (reason) ({failed})", "failed: {{reason}}"),
+        query(f"sum({dropped})", "dropped"),
+    )
+    yield lines(
+        "Alerts that wait",
+        "In the queue for each Alertmanager.",
+        "none",
+        query(f"sum by (alertmanager) (trainguard_notifications_queue_length{{{JOB}}})", "{{alertmanager}}"),
     )

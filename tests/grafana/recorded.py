@@ -8,9 +8,13 @@ from prometheus_client import CollectorRegistry, Metric, ProcessCollector, gener
 from prometheus_client.parser import text_string_to_metric_families
 
 from tests.monitor.helpers import START, ScriptedTrainer, interventions_of
+from tests.support.receiver import receiving
 from tests.support.tools import need
 from trainguard_monitor.following.driver import Driver
 from trainguard_monitor.metrics.collector import build_registry
+from trainguard_monitor.notifier.endpoint import Endpoint
+from trainguard_monitor.notifier.metrics import NotifierCollector
+from trainguard_monitor.notifier.notifier import Notifier
 from trainguard_monitor.views.table import RulesView, RunView
 from trainguard_rules import RuleBook
 
@@ -36,10 +40,22 @@ class Watching:
 
 def record(folder: Path, book: RuleBook) -> Path:
     """Blocks for a Prometheus, of a run with two incidents and a NaN; a sample a second."""
+    with receiving() as alertmanager:
+        notifier = Notifier([Endpoint(alertmanager.url)], "http://monitor:9464")
+        notifier.start()
+        lines = _scraped(folder, book, notifier)
+        notifier.stop()
+    blocks = folder / "data"
+    subprocess.run([need("promtool"), "tsdb", "create-blocks-from", "openmetrics", lines, blocks], check=True)
+    return blocks
+
+
+def _scraped(folder: Path, book: RuleBook, notifier: Notifier) -> Path:
     trainer = ScriptedTrainer(folder / "runs" / "a")
     trainer.hello()
-    driver = Driver(trainer.run, book)
+    driver = Driver(trainer.run, book, sink=notifier)
     registry, scraped = build_registry(Watching(driver)), _Scraped()
+    registry.register(NotifierCollector(notifier))
     answered = 0
     for step in range(1, STEPS + 1):
         trainer.sample(**_values(step))
@@ -54,9 +70,7 @@ def record(folder: Path, book: RuleBook) -> Path:
     trainer.close()
     lines = folder / "scraped.txt"
     lines.write_text(scraped.text())
-    blocks = folder / "data"
-    subprocess.run([need("promtool"), "tsdb", "create-blocks-from", "openmetrics", lines, blocks], check=True)
-    return blocks
+    return lines
 
 
 def _values(step: int) -> dict[str, float]:
