@@ -7,6 +7,7 @@ import { announce, byId, h, openPage, show } from "./dom.js";
 import { Effects } from "./effects.js";
 import { ago, count, number } from "./format.js";
 import { healthOf, storyOf } from "./health.js";
+import { layersOf } from "./layers.js";
 import { connected, listen, lost, soon } from "./live.js";
 import { expectationsOf, rulesOf } from "./rules.js";
 import { timelineOf } from "./timeline.js";
@@ -110,6 +111,7 @@ class Run {
     this.board.latest = this.detail.signals;
     this.drawHeadline();
     this.controls.draw(this.detail);
+    show(byId("layers"), layersOf(this.detail.layers));
     show(byId("rules"), ...rulesOf(this.detail.rules));
     show(byId("expectations"), expectationsOf(this.detail.expectations));
   }

@@ -96,7 +96,8 @@ def story(daemon: Daemon, new_trainer: NewTrainer, monkeypatch: pytest.MonkeyPat
     until(lambda: interventions_of(trainer.run))
     trainer.samples(12, loss=6.0, grad_norm=99.0, lr=0.1, confidence=0.2)
     trainer.apply(interventions_of(trainer.run)[0])
+    layers = {"stages.2.attention.qkv.weight": 0.8, "embed.weight": 0.2}
     for step in range(1, 106):
-        trainer.sample(loss=1.4, grad_norm=1 + step % 7 / 10, lr=0.05, confidence=0.7)
+        trainer.sample(layers=layers, loss=1.4, grad_norm=1 + step % 7 / 10, lr=0.05, confidence=0.7)
     until(lambda: daemon.runs()[0].step == 240)
     return trainer

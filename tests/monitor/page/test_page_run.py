@@ -70,6 +70,17 @@ def test_charts_with_bands_and_marks(page: Browser) -> None:
     assert described == "Loss from step 1 to 240: 1.4 at the end, 1.4 at the lowest, 6 at the highest"
 
 
+def test_the_layers_with_the_largest_gradients(page: Browser, story: ScriptedTrainer) -> None:
+    """The newest norms, the largest first, with bars beside the largest; one that is no number says so."""
+    assert page.text("#layers-title") == "Largest gradient norms by layer at step 240"
+    words = "row.innerText.split(/\\s+/).slice(0, 2).join(' ')"
+    shown = f"[...document.querySelectorAll('.layers tbody tr')].map((row) => {words})"
+    assert page.js(shown) == ["stages.2.attention.qkv.weight 0.8", "embed.weight 0.2"]
+    assert [meter.get_attribute("value") for meter in page.all(".layers meter")] == ["1", "0.25"]
+    story.sample(layers={"head.bias": float("nan"), "embed.weight": 4.0}, loss=1.4, grad_norm=4.0)
+    page.until(lambda: page.js(shown) == ["head.bias NaN", "embed.weight 4"])
+
+
 def test_a_hint_says_why(page: Browser) -> None:
     """At the mark: the reason, what was done, with before and after; and whether it helped."""
     page.point(page.find(".u-over"), 135 / 240)
