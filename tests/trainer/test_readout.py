@@ -17,6 +17,7 @@ from trainguard import Guard
 from trainguard.faults import Faults
 from trainguard.measuring.readout import Copy, Reading, Readout
 from trainguard.progress import Moment
+from trainguard.signals.norms import LayerNorms
 from trainguard_wire import CheckpointSaved, Sample
 
 
@@ -99,6 +100,32 @@ def test_what_is_under_way_holds_back_what_came_after() -> None:
     ]
     assert readout.flush() == [Reading(moment(5), {"loss": 5.0})]
     assert readout.submit(moment(6), {"lr": 0.2}) == [Reading(moment(6), {"lr": 0.2})]
+
+
+@pytest.mark.parametrize("make", [torch.tensor, far], ids=["host", "device"])
+def test_the_largest_layers_are_read_with_the_rest(make: Any) -> None:
+    """From a device in a copy of their own, which the reading waits for; NaN comes first and stays NaN."""
+    copies: list[Slow] = []
+    readout = slow_readout(copies)
+    names = [f"layer{number}" for number in range(12)]
+    norms = make([float(number) for number in range(11)] + [float("nan")])
+    readings = readout.submit(moment(1), {"loss": make(2.0), "layers": LayerNorms(names, norms)})
+    assert len(copies) == (0 if readings else 2)
+    if copies:
+        copies[0].here = True
+        assert readout.submit(moment(2), {}) == []
+        copies[1].here = True
+        readings = readout.flush()
+    reading = readings[0]
+    assert reading.values == {"loss": 2.0}
+    assert reading.layers is not None
+    assert list(reading.layers) == ["layer11", *(f"layer{number}" for number in range(10, 3, -1))]
+    assert list(reading.layers.values()) == pytest.approx([float("nan"), *range(10, 3, -1)], nan_ok=True)
+
+
+def test_layers_alone_make_a_reading() -> None:
+    (reading,) = Readout(Faults()).submit(moment(1), {"layers": LayerNorms(["a"], torch.tensor([3.0]))})
+    assert reading == Reading(moment(1), {}, {"a": 3.0})
 
 
 def far_step(run: Run, guard: Guard, kind: type[Tensor] = Far) -> None:

@@ -12,8 +12,9 @@ from trainguard.faults import Faults
 from trainguard.signals.activations import Activations, activations_of
 from trainguard.signals.base import Sensor, StepView
 from trainguard.signals.features import Features, source_of
-from trainguard.signals.gradients import Gradients
+from trainguard.signals.gradients import LAYERS, Gradients, Layers
 from trainguard.signals.moments import RmsRatio
+from trainguard.signals.norms import LayerNorms
 from trainguard.signals.predictions import BiasConflict, Loss, Predictions
 from trainguard.signals.weights import UpdateRatio, Weights
 
@@ -28,6 +29,7 @@ def make_model() -> nn.Sequential:
 SENSORS = {
     "loss": lambda model: Loss(),
     "gradients": Gradients,
+    LAYERS: Layers,
     "predictions": lambda model: Predictions(),
     "bias_conflict": lambda model: BiasConflict(),
     "activations": lambda model: Activations(model, activations_of(model), FAULTS),
@@ -58,8 +60,9 @@ def test_no_value_is_read(name: str, dtype: torch.dtype) -> None:
         sensor.disarm()
         assert set(values) == due
         for value in values.values():
-            assert isinstance(value, Tensor)
-            assert (value.device.type, value.numel(), value.requires_grad) == ("meta", 1, False)
+            number, wanted = (value.norms, 6) if isinstance(value, LayerNorms) else (value, 1)
+            assert isinstance(number, Tensor)
+            assert (number.device.type, number.numel(), number.requires_grad) == ("meta", wanted, False)
     assert FAULTS.counts == {}
 
 

@@ -1,6 +1,7 @@
 """Signals of the gradients against their formulas."""
 
 import math
+from typing import Any
 
 import numpy as np
 import pytest
@@ -10,7 +11,7 @@ from torch import nn
 from tests.trainer import formulas
 from tests.trainer.sensing import measure
 from trainguard.signals.base import StepView
-from trainguard.signals.gradients import Gradients, largest, layer_norms
+from trainguard.signals.gradients import Gradients, Layers, largest
 from trainguard.signals.moments import RmsRatio
 from trainguard.signals.norms import GradNorms, grad_norms, grads_of
 from trainguard.updating.clipping import clip_grads_
@@ -74,22 +75,27 @@ def test_norms_of_clipping_are_reused() -> None:
     assert measure(Gradients(with_gradients((3, 3))), view)["grad_norm"] == pytest.approx(math.sqrt(18))
 
 
+def layers_of(model: nn.Module, view: StepView) -> dict[str, float] | None:
+    found: Any = Layers(model).before_step(view, {"layers"}).get("layers")
+    return None if found is None else dict(zip(found.names, found.norms.tolist(), strict=True))
+
+
 def test_layers() -> None:
     """Those that have a gradient, by name; before clipping, where that left the norms; else as they are."""
     model = nn.Sequential(nn.Linear(2, 3), nn.Linear(3, 1))
-    assert layer_norms(model, StepView()) is None
+    assert layers_of(model, StepView()) is None
     model(torch.ones(1, 2)).sum().backward()
     model[0].bias.grad = None
+    before = {name: float(p.grad.norm()) for name, p in model.named_parameters() if p.grad is not None}
     view = StepView(norms=clip_grads_(list(model.parameters()), 1e-3))
-    names, clipped = layer_norms(model, StepView())  # type: ignore[misc]
-    assert names == ["0.weight", "1.weight", "1.bias"]
-    assert clipped.tolist() == pytest.approx([float(model.get_parameter(name).grad.norm()) for name in names])
-    before = layer_norms(model, view)
-    assert before is not None
-    assert before[0] == names
-    assert float(before[1].norm()) == pytest.approx(float(view.norms.total))  # type: ignore[union-attr]
-    assert layer_norms(torch.compile(model, backend="eager"), view)[0] == names  # type: ignore[index]
-    assert layer_norms(model, StepView(norms=GradNorms(torch.ones(()), None))) is None
+    assert layers_of(model, StepView()) == pytest.approx(
+        {name: float(model.get_parameter(name).grad.norm()) for name in ["0.weight", "1.weight", "1.bias"]}
+    )
+    assert layers_of(model, view) == pytest.approx(before)
+    assert layers_of(torch.compile(model, backend="eager"), view) == pytest.approx(before)
+    assert layers_of(model, StepView(norms=GradNorms(torch.ones(()), None))) is None
+    model[1].bias.grad = None
+    assert layers_of(model, view) is None, "whose norms these are is not known any more"
 
 
 def test_largest_layers() -> None:

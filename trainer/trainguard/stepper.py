@@ -21,7 +21,7 @@ from trainguard.exchange.inbox import Inbox
 from trainguard.measuring.budget import Budget
 from trainguard.measuring.readout import Reading
 from trainguard.settings import Settings
-from trainguard.signals.base import StepView
+from trainguard.signals.base import Measured, StepView
 from trainguard.wiring import Instruments, Seat
 
 
@@ -140,7 +140,7 @@ class Stepper:
             taken = values.keys() & set(self._meter.names)
             for name in taken:
                 self._faults.note("observe", f"{name!r} is measured by trainguard itself; use another name")
-            free = {name: value for name, value in values.items() if name not in taken}
+            free: dict[str, Measured] = {name: value for name, value in values.items() if name not in taken}
             self._publish(self._readout.submit(self._progress.at(self._time()), free))
 
     def heartbeat(self) -> None:

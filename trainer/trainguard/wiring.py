@@ -22,6 +22,7 @@ from trainguard.measuring.overhead import Overhead
 from trainguard.measuring.readout import Readout
 from trainguard.progress import Progress
 from trainguard.settings import Settings
+from trainguard.signals.gradients import LAYERS
 from trainguard.updating.update import Update
 from trainguard_wire import RunDirectory, RunInfo, __version__
 
@@ -112,7 +113,7 @@ class Seat:
             run=self.directory.name,
             pid=os.getpid(),
             started=parts.clock.time(),
-            signals=parts.meter.names,
+            signals=tuple(name for name in parts.meter.names if name != LAYERS),
             actions=inbox.kinds,
             world_size=num_ranks(),
             version=__version__,

@@ -72,9 +72,11 @@ class Emitter:
 
     def sample(self, reading: Reading) -> None:
         """One sample, of the moment it was measured at. Nothing to say is not said."""
-        if reading.values:
-            at = reading.at
-            self._write(sample_of(reading.values, step=at.step, generation=at.generation, time=at.time, epoch=at.epoch))
+        at, values, layers = reading
+        if values or layers:
+            self._write(
+                sample_of(values, step=at.step, generation=at.generation, time=at.time, epoch=at.epoch, layers=layers)
+            )
 
     def ack(
         self,

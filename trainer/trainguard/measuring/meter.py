@@ -9,12 +9,11 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from collections.abc import Set as AbstractSet
 
 import torch
-from torch import Tensor
 
 from trainguard.clock import Clock
 from trainguard.faults import Faults
 from trainguard.measuring.overhead import Cost
-from trainguard.signals.base import Sensor, StepView, Value
+from trainguard.signals.base import Measured, Sensor, StepView, Value
 
 Look = Callable[[StepView, AbstractSet[str]], Mapping[str, Value]]
 
@@ -81,7 +80,7 @@ class Meter:
         self._plans: dict[tuple[int, ...], Plan] = {}
         self._plan = Plan(())
         self._requested: set[str] = set()
-        self._values: dict[str, float | Tensor] = {}
+        self._values: dict[str, Measured] = {}
         self.saw_logits = False
         self.rearrange([duty.wanted for duty in self.duties])
 
@@ -137,7 +136,7 @@ class Meter:
         self._measure(plan.before, view, plan.computes)
         return sum([self._ask_hooks(turn) for turn in plan.hooked]) if plan.hooked else 0.0
 
-    def finish(self, view: StepView) -> dict[str, float | Tensor] | None:
+    def finish(self, view: StepView) -> dict[str, Measured] | None:
         """Measure what is to be seen after the optimizer's step; returns all values. None where nothing was due."""
         plan = self._plan
         self._measure(plan.after, view, plan.computes)

@@ -9,7 +9,7 @@ step waits for the readings of the one before, so that they come out exactly one
 """
 
 from collections import deque
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from math import nan
 from typing import NamedTuple, cast
 
@@ -18,15 +18,22 @@ from torch import Tensor
 
 from trainguard.faults import Faults
 from trainguard.progress import Moment
+from trainguard.signals.base import Measured
+from trainguard.signals.gradients import largest
+from trainguard.signals.norms import LayerNorms
 
 Numbers = dict[str, float]
 
 
 class Reading(NamedTuple):
-    """The values that were measured at a moment of the run, NaN and infinities included."""
+    """The values that were measured at a moment of the run, NaN and infinities included.
+
+    ``layers`` are the largest gradient norms by parameter; None where they were not measured.
+    """
 
     at: Moment
     values: Numbers
+    layers: Numbers | None = None
 
 
 class Copy:
@@ -50,19 +57,30 @@ class Copy:
         return self._host.tolist()
 
 
+Named = tuple[Sequence[str], Copy]
+
+
 class _Waiting(NamedTuple):
-    """A reading that lacks the values of these names, which are in the copy."""
+    """A reading that lacks the values of these names, which are in the copy, and perhaps layers."""
 
     reading: Reading
-    copies: list[tuple[list[str], Copy]]
+    copies: list[Named]
+    layers: Named | None
 
     def is_complete(self) -> bool:
-        return all(copy.has_arrived() for _, copy in self.copies)
+        return all(copy.has_arrived() for _, copy in self.under_way)
+
+    @property
+    def under_way(self) -> list[Named]:
+        return self.copies if self.layers is None else [*self.copies, self.layers]
 
     def completed(self) -> Reading:
         for names, copy in self.copies:
             self.reading.values.update(zip(names, copy.numbers(), strict=True))
-        return self.reading
+        if self.layers is None:
+            return self.reading
+        names, copy = self.layers
+        return self.reading._replace(layers=largest(names, copy.numbers()))
 
 
 class Readout:
@@ -79,15 +97,21 @@ class Readout:
         """Whether a reading is under way."""
         return bool(self._waiting)
 
-    def submit(self, at: Moment, values: dict[str, float | Tensor]) -> list[Reading]:
-        """Hand in the values of a step, and leave them to it. What is no scalar is left out and noted."""
+    def submit(self, at: Moment, values: dict[str, Measured]) -> list[Reading]:
+        """Hand in the values of a step, and leave them to it. What is no scalar is left out and noted.
+
+        Norms of layers are one value, of whatever name.
+        """
         if not self._waiting and set(map(type, values.values())) == {float}:
             return [Reading(at, cast(Numbers, values))]
         numbers: Numbers = {}
         remote: dict[torch.device, dict[str, Tensor]] = {}
+        layers: LayerNorms | None = None
         for name, value in values.items():
             if type(value) is float:
                 numbers[name] = value
+            elif isinstance(value, LayerNorms):
+                layers = value
             elif not isinstance(value, Tensor) or value.is_cpu:
                 self._read(name, value, numbers)
             elif value.numel() != 1:
@@ -96,10 +120,13 @@ class Readout:
                 numbers[name] = nan  # keeps its place in the order
                 remote.setdefault(value.device, {})[name] = value.detach().reshape(())
         reading = Reading(at, numbers)
-        if not remote and not self._waiting:
+        if layers is not None and layers.norms.is_cpu:
+            reading, layers = reading._replace(layers=largest(layers.names, layers.norms.tolist())), None
+        if not remote and layers is None and not self._waiting:
             return [reading]
         before = self.flush() if self._exact else []
-        self._waiting.append(_Waiting(reading, [(list(each), self._fetch(each)) for each in remote.values()]))
+        copies: list[Named] = [(list(each), self._fetch(each)) for each in remote.values()]
+        self._waiting.append(_Waiting(reading, copies, layers and (layers.names, self._copy(layers.norms.detach()))))
         return before if self._exact else list(self._complete())
 
     @property
@@ -110,7 +137,7 @@ class Readout:
     def flush(self) -> list[Reading]:
         """The readings that are still under way; waits for them."""
         for waiting in self._waiting:
-            for _, copy in waiting.copies:
+            for _, copy in waiting.under_way:
                 copy.wait()
         return list(self._complete())
 

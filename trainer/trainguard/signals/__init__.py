@@ -11,7 +11,7 @@ from trainguard.signals.base import Sensor
 from trainguard.signals.effective_rank import EffectiveRank
 from trainguard.signals.features import Features, source_of
 from trainguard.signals.gating import GateSensor
-from trainguard.signals.gradients import Gradients
+from trainguard.signals.gradients import Gradients, Layers
 from trainguard.signals.hooks import outside_compiled
 from trainguard.signals.knobs import KnobSensor
 from trainguard.signals.moments import RmsRatio
@@ -36,6 +36,7 @@ def offered(
     sensors: list[Sensor] = [
         Loss(),
         Gradients(model),
+        Layers(model),
         GateSensor(levers.gate),
         SkippingSensor(levers.skipping),
         LearningRateSensor(levers.learning_rate),

@@ -2,8 +2,9 @@
 
 A sensor gets what it needs of the run (the model, the optimizer) in its constructor and what belongs to the step
 in a `StepView`. What costs most is looking, so signals that need the same look (the weights, the logits) come
-from one sensor. A value is a float, a 0-d tensor on any device, or None where the step has no such value; no
-sensor waits for a device. A new sensor is a class in the file of its family and a line in `signals.offered`.
+from one sensor. A value is a float, a 0-d tensor on any device, or None where the step has no such value; only that of
+`Layers` is a number for each of many. No sensor waits for a device. A new sensor is a class in the file of its family
+and a line in `signals.offered`.
 """
 
 from collections.abc import Mapping
@@ -12,9 +13,10 @@ from dataclasses import dataclass
 
 from torch import Tensor
 
-from trainguard.signals.norms import GradNorms
+from trainguard.signals.norms import GradNorms, LayerNorms
 
-Value = float | Tensor | None
+Measured = float | Tensor | LayerNorms
+Value = Measured | None
 
 
 @dataclass(slots=True)

@@ -5,12 +5,14 @@ from collections.abc import Mapping, Sequence
 from collections.abc import Set as AbstractSet
 from heapq import nlargest
 
-from torch import Tensor, nn
+from torch import nn
 
 from trainguard.parameters import parameters_of
 from trainguard.signals.base import Sensor, StepView, Value, every
 from trainguard.signals.counting import count_nonfinite, on_host
-from trainguard.signals.norms import grads_of, norms, total_norm
+from trainguard.signals.norms import LayerNorms, grads_of, norms, total_norm
+
+LAYERS = "layers"
 
 
 class Gradients(Sensor):
@@ -44,17 +46,27 @@ class Gradients(Sensor):
         return values
 
 
-def layer_norms(model: nn.Module, view: StepView) -> tuple[list[str], Tensor] | None:
-    """The names of the parameters that have a gradient, and the L2 norms of these, before clipping.
+class Layers(Sensor):
+    """``layers``: the gradient norm, before clipping, of each parameter that has one. No signal for rules, but by name.
 
-    None where no parameter has one, or clipping left no trace of the norms. Names are those of the model as it was
-    written: what ``torch.compile`` puts into them is taken out.
+    What is read out are the `largest`. None where no parameter has a gradient, or clipping left no trace of the norms.
+    Names are those of the model as it was written: what ``torch.compile`` puts into them is taken out.
     """
-    named = [(name, p.grad) for name, p in model.named_parameters() if p.grad is not None]
-    if not named:
-        return None
-    each = norms([grad for _, grad in named]) if view.norms is None else view.norms.each
-    return None if each is None else ([name.replace("_orig_mod.", "") for name, _ in named], each)
+
+    name = LAYERS
+    signals = every(layers=100)
+
+    def __init__(self, model: nn.Module) -> None:
+        self._model = model
+
+    def before_step(self, view: StepView, due: AbstractSet[str]) -> Mapping[str, Value]:
+        named = [(name, p.grad) for name, p in self._model.named_parameters() if p.grad is not None]
+        if not named:
+            return {}
+        each = norms([grad for _, grad in named]) if view.norms is None else view.norms.each
+        if each is None or len(each) != len(named):  # gradients were taken away after clipping
+            return {}
+        return {LAYERS: LayerNorms([name.replace("_orig_mod.", "") for name, _ in named], each)}
 
 
 def largest(names: Sequence[str], sizes: Sequence[float], num_layers: int = 8) -> dict[str, float]:

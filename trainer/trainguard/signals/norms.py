@@ -1,7 +1,7 @@
 """Norms of many tensors, of each and of all together, in one pass."""
 
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
 import torch
@@ -17,6 +17,13 @@ class GradNorms(NamedTuple):
 
     total: Tensor
     each: Tensor | None
+
+
+class LayerNorms(NamedTuple):
+    """L2 norms by name: those of the gradients of some parameters, one-dimensional, and whose they are."""
+
+    names: Sequence[str]
+    norms: Tensor
 
 
 def grads_of(parameters: Iterable[Tensor]) -> list[Tensor]:
