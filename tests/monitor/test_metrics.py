@@ -41,7 +41,7 @@ def driver(trainer: ScriptedTrainer, book: RuleBook) -> Iterator[Driver]:
     driver = Driver(trainer.run, book)
     trainer.sample(loss=1.0, grad_norm=1.0)
     trainer.writer.append_lines(b"{nonsense}\n")
-    trainer.sample(loss=math.nan, grad_norm=50.0)
+    trainer.sample(loss=math.nan, grad_norm=50.0, layers={"0.weight": math.nan, "0.bias": 3.0})
     driver.drain(0.0)
     trainer.apply(interventions_of(trainer.run)[0])
     trainer.heartbeat(lost=3)

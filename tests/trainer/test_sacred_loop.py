@@ -71,9 +71,12 @@ def test_weights_are_bit_for_bit_those_of_the_plain_loop(
 
 @pytest.mark.parametrize("poison", [None, float("nan"), float("inf")])
 @pytest.mark.parametrize("max_norm", [0.01, 1.0, 1e9])
-def test_clip_leaves_the_gradients_torch_leaves(max_norm: float, poison: float | None, run_dir: Path) -> None:
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64, torch.bfloat16, torch.float16], ids=str)
+def test_clip_leaves_the_gradients_torch_leaves(
+    dtype: torch.dtype, max_norm: float, poison: float | None, run_dir: Path
+) -> None:
     """The same gradients and the same norm, non-finite ones included."""
-    ours, theirs = after_backward(poison), after_backward(poison)
+    ours, theirs = after_backward(poison, dtype), after_backward(poison, dtype)
     with Guard(ours.model, ours.optimizer, run_dir=run_dir, checkpoint_every=None) as guard:
         norm = guard.clip_(max_norm)
     expected = torch.nn.utils.clip_grad_norm_(theirs.model.parameters(), max_norm)
@@ -81,9 +84,10 @@ def test_clip_leaves_the_gradients_torch_leaves(max_norm: float, poison: float |
     assert_same(gradients(ours), gradients(theirs))
 
 
-def after_backward(poison: float | None) -> Run:
+def after_backward(poison: float | None, dtype: torch.dtype) -> Run:
     run = Run()
     run.backward()
+    run.model.to(dtype)
     if poison is not None:
         run.model.layers[0].weight.grad[0, 0] = poison
     return run

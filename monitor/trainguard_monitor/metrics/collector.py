@@ -227,6 +227,13 @@ _ROWS = (
         _by_key(lambda run: run.nonfinite),
         ("signal",),
     ),
+    Row(
+        _GAUGE,
+        "run_layer_grad_norm",
+        "Gradient norm before clipping, of the layers where it was largest when last measured.",
+        _by_key(lambda run: run.layers.grad_norms if run.layers else {}),
+        ("layer",),
+    ),
     Row(_GAUGE, "rule_state", "1 for the state a rule is in, 0 for the others.", _rule_states, ("rule", "state")),
     Row(
         _COUNTER,

@@ -20,7 +20,7 @@ def clip_grads_(parameters: Sequence[Tensor], max_norm: float) -> GradNorms:
     grads = grads_of(parameters)
     if any(grad.requires_grad for grad in grads):  # of a backward pass that can be differentiated itself
         return GradNorms(torch.nn.utils.clip_grad_norm_(parameters, max_norm), None)
-    if grads and grads[0].dtype.itemsize >= 4 and alike(grads):  # 16 bits are summed up in 32 here, and not in torch
+    if grads and alike(grads):
         each = torch.stack(torch._foreach_norm(grads, 2.0))
         norms = GradNorms(torch.linalg.vector_norm(each), each)
         if not (norms.total.is_cpu and norms.total.item() < _SAFELY * max_norm):
