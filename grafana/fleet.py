@@ -33,7 +33,7 @@ def _now() -> Iterator[Panel]:
         yield number(f"Runs {state}", text, "none", asked, [(None, GREEN), (1.0, color)])
     firing = query(f'count(sum by (run) (trainguard_rule_state{{{JOB}, state="firing"}}) > 0) or vector(0)')
     yield number("Runs with a rule firing", "Now.", "none", firing, [(None, GREEN), (1.0, RED)])
-    acted = query(f'sum(increase(trainguard_decisions_total{{{JOB}, verdict="act"}}[1h]))')
+    acted = query(f'round(sum(increase(trainguard_decisions_total{{{JOB}, verdict="act"}}[1h])))')
     yield number("Interventions in the last hour", "Over all runs.", "none", acted, [(None, GREEN), (1.0, AMBER)])
 
 
@@ -46,10 +46,10 @@ def _worst() -> Iterator[Panel]:
     )
     yield bars(
         "Silent for longest",
-        "Since the last sample of runs that have not ended.",
+        "Since the last sign of life of runs that have not ended.",
         "s",
         query(
-            f"topk(15, (time() - trainguard_run_last_sample_timestamp_seconds{{{JOB}}}) "
+            f"topk(15, (time() - trainguard_run_last_record_timestamp_seconds{{{JOB}}}) "
             f'and on (run, instance) trainguard_run_state{{{JOB}, state="driven"}} == 1)',
             "{{run}}",
         ),

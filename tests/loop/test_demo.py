@@ -33,6 +33,7 @@ def test_served_it_stays_until_it_is_interrupted(tmp_path):
     """The URL is told before the trainings; afterwards page and metrics are there, and the token is our own."""
     out = tmp_path / "demo"
     command = [sys.executable, "-m", "trainguard_monitor", "demo", "--serve", "--listen=127.0.0.1:0", "--epochs=20"]
+    command.append("--pace=0.001")
     process = subprocess.Popen([*command, "--out", str(out)], stdout=subprocess.PIPE, text=True)
     try:
         assert process.stdout is not None

@@ -93,7 +93,9 @@ def test_the_table(runs: Path, url: str, new_trainer: NewTrainer) -> None:
     incident(ill)
     well.samples(3)
     until(lambda: [run["step"] for run in data("--url", url)["runs"]] == [7, 3])
-    lines = [re.sub(r"\s+", " ", line.strip()) for line in status("--url", url).stdout.splitlines()]
+    shown = status("--url", url).stdout.splitlines()
+    assert shown == [line.rstrip() for line in shown]
+    lines = [re.sub(r"\s+", " ", line.strip()) for line in shown]
     assert lines[0] == f"{url}: 2 runs, 1 in trouble"
     assert lines[2] == "run state step epoch loss lr last sample"
     assert re.fullmatch(r"b-ill in trouble 7 - NaN 0\.1 2\d s ago", lines[3])

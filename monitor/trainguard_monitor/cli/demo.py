@@ -46,16 +46,30 @@ Exit codes:
     help="Whether the monitor's status page and metrics stay up afterwards, until Ctrl-C.",
 )
 @listen_option("127.0.0.1:9464")
+@click.option(
+    "--pace",
+    default=0.03,
+    show_default=True,
+    type=click.FloatRange(min=0.0),
+    help="With --serve: seconds to wait after each guarded step, so that you can look on.",
+)
 @click.pass_context
 def demo(
-    context: click.Context, out: Path, rules: tuple[str, ...], seed: int, epochs: int, serve: bool, listen: str
+    context: click.Context,
+    out: Path,
+    rules: tuple[str, ...],
+    seed: int,
+    epochs: int,
+    serve: bool,
+    listen: str,
+    pace: float,
 ) -> None:
     """Break a training twice, and watch it being saved.
 
     A classifier of handwritten digits is trained with a large learning rate: once undisturbed, then
     twice with the same faults (a burst of bad batches, a corrupted parameter tensor), alone and
     with a monitor beside it. You see the rules fire, what was decided and done, and what it was worth.
-    With --serve, you can look on in a browser, and act on the run yourself.
+    With --serve, the guarded one takes its time, you can look on in a browser, and act on the run yourself.
 
     \b
         trainguard demo
@@ -74,7 +88,7 @@ def demo(
     except SidecarError as error:
         raise Fault(str(error)) from None
     try:
-        good = _Demo(console, out, rules, seed, epochs, watching).show()
+        good = _Demo(console, out, rules, seed, epochs, watching, pace if serve else 0.0).show()
         if serve:
             watching.stay()
     except TrainingError as error:
@@ -104,13 +118,21 @@ class _Demo:
     """Three trainings and what there is to say about them."""
 
     def __init__(
-        self, console: "Console", out: Path, rules: tuple[str, ...], seed: int, epochs: int, watching: "Watching"
+        self,
+        console: "Console",
+        out: Path,
+        rules: tuple[str, ...],
+        seed: int,
+        epochs: int,
+        watching: "Watching",
+        pace: float,
     ) -> None:
         self.watching = watching
         self.console = console
         self.out = out
         self.rules = rules
         self.epochs = epochs
+        self.pace = pace
         self.arguments = ["--seed", str(seed), "--epochs", str(epochs)]
 
     def show(self) -> bool:
@@ -134,22 +156,23 @@ class _Demo:
             self.console.print(f"{words} {url}/ (metrics: {url}/metrics; token, to act: {token})", soft_wrap=True)
 
     def _train(self) -> "tuple[Result, Result, Result]":
-        """The first two side by side, the guarded one with the machine for itself and its monitor."""
-        from concurrent.futures import ThreadPoolExecutor
+        """The first two side by side; then, or with them where it is watched, the guarded one."""
+        from concurrent.futures import ThreadPoolExecutor, wait
 
         from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
         columns = (TextColumn("{task.description:<24}"), BarColumn(), MofNCompleteColumn(), TextColumn("epochs"))
         with (
             Progress(*columns, TextColumn("{task.fields[reached]}"), TimeElapsedColumn(), console=self.console) as bars,
-            ThreadPoolExecutor(2) as side_by_side,
+            ThreadPoolExecutor(3 if self.pace else 2) as side_by_side,
         ):
+            arguments = ["--faults", "--run-dir", str(self.out / "runs" / "guarded"), "--pace", str(self.pace)]
             first = side_by_side.submit(self._follow, bars, "no fault", [])
             second = side_by_side.submit(self._follow, bars, "faults, alone", ["--faults"])
-            reference, alone = first.result(), second.result()
-            directory = self.out / "runs" / "guarded"
-            guarded = self._follow(bars, "faults, guarded", ["--faults", "--run-dir", str(directory)])
-        return reference, alone, guarded
+            if not self.pace:
+                wait([first, second])
+            third = side_by_side.submit(self._follow, bars, "faults, guarded", arguments)
+            return first.result(), second.result(), third.result()
 
     def _follow(self, bars: "Progress", name: str, arguments: list[str]) -> "Result":
         from trainguard_monitor.demo.trainings import Training

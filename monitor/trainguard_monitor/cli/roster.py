@@ -56,7 +56,7 @@ def _table(roster: "Roster", width: int) -> Iterator[Text | Padding]:
     for run, cells in zip(roster.runs, rows, strict=True):
         yield _line(cells, widths)
         for text in _words(run):
-            yield Padding(text, (0, 0, 0, 4))
+            yield Padding(text, (0, 0, 0, 4), expand=False)
 
 
 def _line(cells: list[Text], widths: list[int]) -> Text:

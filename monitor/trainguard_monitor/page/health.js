@@ -84,7 +84,7 @@ function helped(interventions) {
   const tried = acted.filter((decision) => decision.verification);
   if (!tried.length) return "";
   const well = tried.filter((decision) => decision.verification.helped).length;
-  if (tried.length < acted.length) return `${well} of ${tried.length} that were put to the test helped.`;
+  if (tried.length < acted.length) return `Of ${tried.length} that ${tried.length === 1 ? "was" : "were"} put to the test ${well} helped.`;
   if (well === tried.length) return tried.length === 1 ? "It helped." : tried.length === 2 ? "Both helped." : "All helped.";
   return well ? `${well} of ${tried.length} helped.` : tried.length === 1 ? "It did not help." : "None helped.";
 }

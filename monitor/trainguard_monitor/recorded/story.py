@@ -115,5 +115,7 @@ def _outcome(record: Outcome) -> str:
         return f"{record.kind}: back to the state after step {record.checkpoint}"
     if record.before is not None and record.after is not None:
         return f"{record.kind}: {record.before:.4g} is now {record.after:.4g}"
+    if record.kind == "resume" and record.after is not None:
+        return f"resume: after a pause of {record.after:.4g} s"
     found = "" if record.after is None else f": {record.after:.4g}"
     return f"{record.kind} applied{found}"

@@ -7,6 +7,7 @@ and a digest of the final weights.
 import argparse
 import hashlib
 import json
+import time
 from contextlib import ExitStack
 from pathlib import Path
 
@@ -60,6 +61,7 @@ def main() -> None:
                     torch.nn.utils.clip_grad_norm_(model.parameters(), max_norm)
                     optimizer.step()
                 losses.append(loss.item())
+                time.sleep(options.pace)
             scheduler.step()
             reached = accuracy(model, data)
             if guard:
@@ -93,6 +95,7 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--run-dir", type=Path, help="guard the run, in this run directory")
     parser.add_argument("--monitor", choices=("process", "embedded"), default="process", help="who judges it")
     parser.add_argument("--lockstep", type=float, help="wait so many seconds for the verdict on each step")
+    parser.add_argument("--pace", type=float, default=0.0, help="seconds to wait after each step, to be watched")
     parser.add_argument("--result", type=Path, help="write what came of it here, as JSON")
     return parser.parse_args()
 
