@@ -1,12 +1,13 @@
 """A real Chromium without a screen, on loopback alone."""
 
+import shlex
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from tests.support.tools import need, need_module
+from tests.support.tools import mortal, need, need_module
 
 FLAGS = (
     "--headless=new",
@@ -19,6 +20,7 @@ FLAGS = (
     "--disable-sync",
     "--hide-scrollbars",
     "--force-prefers-reduced-motion",
+    "--remote-debugging-pipe",  # when it closes, Chromium ends: it does not outlive its driver
 )
 
 
@@ -111,7 +113,10 @@ def chromium(profile: Path) -> Iterator[Browser]:
     for flag in (*FLAGS, f"--user-data-dir={profile}"):
         options.add_argument(flag)
     options.set_capability("goog:loggingPrefs", {"browser": "ALL"})
-    driver = webdriver.Chrome(options=options, service=webdriver.ChromeService(need("chromedriver")))
+    starter = profile.with_suffix(".sh")
+    starter.write_text(f'#!/bin/sh\nexec {shlex.join(mortal([need("chromedriver")]))} "$@"\n')
+    starter.chmod(0o700)
+    driver = webdriver.Chrome(options=options, service=webdriver.ChromeService(str(starter)))
     try:
         yield Browser(driver)
     finally:

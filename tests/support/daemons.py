@@ -8,7 +8,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
-from tests.support.tools import need
+from tests.support.tools import mortal, need
 
 READY_SECONDS = 20.0
 
@@ -23,7 +23,7 @@ def free_port() -> int:
 def daemon(command: Sequence[str], ready: str, log: Path) -> Iterator[None]:
     """Run a program until the end of the block; begins once the URL ``ready`` answers."""
     with log.open("wb") as out:
-        process = subprocess.Popen(command, stdout=out, stderr=subprocess.STDOUT, start_new_session=True)
+        process = subprocess.Popen(mortal(command), stdout=out, stderr=subprocess.STDOUT, start_new_session=True)
     try:
         _wait(process, ready, log)
         yield

@@ -4,6 +4,7 @@ import importlib
 import os
 import shutil
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -32,3 +33,9 @@ def need_module(name: str) -> Any:
         if os.environ.get("CI"):
             raise
         pytest.skip(f"{name} is not installed", allow_module_level=True)
+
+
+def mortal(command: Sequence[str]) -> list[str]:
+    """A command that does not outlive us, however we die; as it is, where the system has no means for that."""
+    setpriv = shutil.which("setpriv")
+    return [setpriv, "--pdeathsig=TERM", *command] if setpriv else list(command)
