@@ -6,16 +6,18 @@ strike is drawn from the seed, between 35 and 55 % of the training, and is the s
 
 import json
 import multiprocessing
+import os
 import tempfile
 from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import NamedTuple
+from typing import NamedTuple, TextIO
 
 import torch
 
 from benchmarks.rescue.catalogue import all_faults, all_guards, all_workloads
+from benchmarks.rescue.fates import Fate
 from benchmarks.rescue.training import run, validated
 
 EARLIEST, LATEST = 0.35, 0.55
@@ -39,6 +41,7 @@ class Course:
     acted: tuple[int, ...]
     wasted: int
     stopped_at: int | None
+    fates: tuple[Fate, ...] = ()
 
 
 def cells(
@@ -74,28 +77,46 @@ def run_cell(cell: Cell) -> Course:
         acted=tuple(watch.acted),
         wasted=watch.wasted + (training.steps - stopped_at if stopped_at else 0),
         stopped_at=stopped_at,
+        fates=tuple(watch.fates),
     )
 
 
 def run_all(wanted: Iterable[Cell], file: Path, workers: int) -> Iterator[Course]:
-    """Every cell once: those in ``file`` from there, the others as they are done, and into it."""
+    """Every cell once: those in ``file`` from there, the others as they are done, and into it.
+
+    Whoever stops listening ends it; the cells at work are waited for.
+    """
     done = {course.cell: course for course in read(file)}
     wanted = list(dict.fromkeys(wanted))
     yield from (done[cell] for cell in wanted if cell in done)
     left = [cell for cell in wanted if cell not in done]
-    context = multiprocessing.get_context("spawn")
-    with file.open("a") as out, ProcessPoolExecutor(workers, mp_context=context) as pool:
-        for future in as_completed([pool.submit(run_cell, cell) for cell in left]):
-            course = future.result()
-            out.write(json.dumps({**asdict(course), "cell": course.cell}) + "\n")
-            out.flush()
-            yield course
+    pool = ProcessPoolExecutor(workers, mp_context=multiprocessing.get_context("spawn"))
+    try:
+        with _appending(file) as out:
+            for future in as_completed([pool.submit(run_cell, cell) for cell in left]):
+                course = future.result()
+                out.write(json.dumps({**asdict(course), "cell": course.cell}) + "\n")
+                out.flush()
+                yield course
+    finally:
+        pool.shutdown(cancel_futures=True)
 
 
 def read(file: Path) -> Iterator[Course]:
-    """The courses in a file of results; none where there is no file."""
+    """The courses in a file of results; none where there is no file. A last line that breaks off is none."""
     if not file.exists():
         return
-    for line in file.read_text().splitlines():
-        fields = json.loads(line)
-        yield Course(**{**fields, "cell": Cell(*fields["cell"]), "acted": tuple(fields["acted"])})
+    for line in file.read_text().splitlines(keepends=True):
+        if line.endswith("\n"):
+            fields = json.loads(line)
+            fates = (Fate(**fate) for fate in fields.pop("fates", ()))
+            cell, acted = Cell(*fields.pop("cell")), tuple(fields.pop("acted"))
+            yield Course(**fields, cell=cell, acted=acted, fates=tuple(fates))
+
+
+def _appending(file: Path) -> TextIO:
+    """The file, to be added to; without a last line that somebody who was killed left unfinished."""
+    if file.exists():
+        whole = file.read_bytes()
+        os.truncate(file, whole.rfind(b"\n") + 1)
+    return file.open("a")

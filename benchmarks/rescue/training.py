@@ -16,6 +16,8 @@ from torch import Tensor, nn
 from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LRScheduler
 
+from benchmarks.rescue.fates import Fate
+
 Batch = tuple[Tensor, Tensor]
 
 
@@ -78,11 +80,15 @@ class Fault:
 
 @dataclass
 class Watch:
-    """A guard at work on one training. ``acted`` are the steps in which it changed the course of the training."""
+    """A guard at work on one training. ``acted`` are the steps in which it changed the course of the training.
+
+    ``fates``: what became of each intervention, where the guard keeps a journal.
+    """
 
     training: Training
     acted: list[int] = field(default_factory=list)
     wasted: int = 0
+    fates: list[Fate] = field(default_factory=list)
     stopped: bool = False
 
     def step(self, step: int, loss: Tensor, outputs: Tensor, targets: Tensor) -> None:

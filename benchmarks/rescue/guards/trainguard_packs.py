@@ -9,9 +9,10 @@ from pathlib import Path
 
 from torch import Tensor
 
+from benchmarks.rescue.fates import fates_of
 from benchmarks.rescue.training import Training, Watch
 from trainguard import Guard
-from trainguard_wire import Decision, Outcome, RunDirectory
+from trainguard_wire import RunDirectory
 
 CHECKPOINT_EVERY = 25
 
@@ -51,16 +52,11 @@ class GuardedWatch(Watch):
         self._guard.step(loss, logits=outputs if classes else None, targets=targets if classes else None)
         self.stopped = self._guard.stopped
 
-    def note(self, directory: RunDirectory) -> None:
+    def note(self, run: RunDirectory) -> None:
         """Read from the journal what was done."""
-        reader = directory.read_journal()
-        while records := reader.read():
-            for record in records:
-                if isinstance(record, Decision) and record.verdict == "act":
-                    self.acted.append(record.step)
-                elif isinstance(record, Outcome) and record.status == "applied" and record.checkpoint is not None:
-                    self.wasted += record.step - record.checkpoint
-        reader.close()
+        self.fates = fates_of(run)
+        self.acted = [fate.step for fate in self.fates]
+        self.wasted = sum(fate.wasted for fate in self.fates)
 
 
 GUARDS = (Pack("seed_guards"), Pack("stability"))

@@ -1,0 +1,67 @@
+"""What became of trainguard's interventions, read from the run's journal.
+
+An intervention is a rule's own actions, or what follows where those did not help: the *reversal* takes back what can
+be taken back, the *escalation* does what the rule has for that case. Each has its actions' outcomes; a rule's own has
+a verdict as well, where the rule verifies and the run went on long enough to tell.
+"""
+
+from collections import Counter
+from dataclasses import dataclass
+from typing import Literal
+
+from trainguard_rules.deciding.interventions import ESCALATE, REVERT
+from trainguard_wire import Decision, Outcome, RunDirectory, Verification
+from trainguard_wire.journal import OutcomeStatus
+
+Kind = Literal["action", "reversal", "escalation"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Fate:
+    """One intervention: decided at ``step``, with how many of its actions came to what end.
+
+    ``helped`` is the verdict of its rule's ``verify``; None where there was none. ``wasted`` are the steps of work
+    that a restore went back over.
+    """
+
+    rule: str
+    step: int
+    kind: Kind
+    outcomes: dict[OutcomeStatus, int]
+    helped: bool | None = None
+    wasted: int = 0
+
+
+def fates_of(run: RunDirectory) -> list[Fate]:
+    """Every intervention that the rules of a run decided on, in that order."""
+    records = _derived(run)
+    return [_fate(record, records) for record in records if isinstance(record, Decision) and record.verdict == "act"]
+
+
+def _derived(run: RunDirectory) -> list[Decision | Outcome | Verification]:
+    reader = run.read_journal()
+    found: list[Decision | Outcome | Verification] = []
+    while records := reader.read():
+        found += [record for record in records if isinstance(record, Decision | Outcome | Verification)]
+    reader.close()
+    return found
+
+
+def _fate(decision: Decision, records: list[Decision | Outcome | Verification]) -> Fate:
+    identity = decision.intervention or ""
+    own = [record for record in records if record.intervention == identity]
+    outcomes = [record for record in own if isinstance(record, Outcome)]
+    return Fate(
+        rule=decision.rule,
+        step=decision.step,
+        kind="escalation" if identity.endswith(ESCALATE) else "reversal" if identity.endswith(REVERT) else "action",
+        outcomes=dict(Counter(outcome.status for outcome in outcomes)),
+        helped=next((record.helped for record in own if isinstance(record, Verification)), None),
+        wasted=sum(map(_gone_back_over, outcomes)),
+    )
+
+
+def _gone_back_over(outcome: Outcome) -> int:
+    if outcome.status != "applied" or outcome.checkpoint is None:
+        return 0
+    return outcome.step - outcome.checkpoint
