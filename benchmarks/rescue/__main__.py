@@ -4,25 +4,25 @@ python -m benchmarks.rescue --quick
 python -m benchmarks.rescue --json build/rescue.json --picture docs/images/rescue.png --write docs/rescue.md
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 import click
 from rich.progress import MofNCompleteColumn, Progress, TimeRemainingColumn
 
 from benchmarks.rescue import matrix, report
-from benchmarks.rescue.catalogue import all_faults, all_guards, all_workloads
+from benchmarks.rescue.catalogue import all_faults, all_guards, all_workloads, usual_guards
 
 TUNED_SEEDS, OTHER_SEEDS = range(5), range(5, 10)
 QUICK = ("digits_mlp", "digits_autoencoder", "spurious_digits")
 
 
-def _subset(known: dict[str, object]) -> object:
+def _subset(known: dict[str, object], default: Iterable[str] | None = None) -> object:
     def check(_: click.Context, option: click.Parameter, chosen: tuple[str, ...]) -> tuple[str, ...]:
         for name in chosen:
             if name not in known:
                 raise click.BadParameter(f"{name!r}, wanted of {', '.join(known)}")
-        return chosen or tuple(known)
+        return chosen or tuple(known if default is None else default)
 
     return check
 
@@ -31,7 +31,9 @@ def _subset(known: dict[str, object]) -> object:
 @click.option("--quick", is_flag=True, help="Three workloads, one seed: some minutes on two cores.")
 @click.option("--workload", "workloads", multiple=True, callback=_subset({**all_workloads()}), help="Only these.")
 @click.option("--fault", "faults", multiple=True, callback=_subset({**all_faults()}), help="Only these.")
-@click.option("--guard", "guards", multiple=True, callback=_subset({**all_guards()}), help="Only these.")
+@click.option(
+    "--guard", "guards", multiple=True, callback=_subset({**all_guards()}, usual_guards()), help="Only these."
+)
 @click.option("--seeds", type=int, default=5, show_default=True, help="How many seeds for each cell.")
 @click.option("--workers", type=int, default=2, show_default=True, help="How many processes.")
 @click.option(

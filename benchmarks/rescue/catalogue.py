@@ -27,7 +27,16 @@ def all_faults() -> dict[str, type[Fault]]:
 
 
 def all_guards() -> dict[str, GuardKind]:
-    return _by_name(guard for module in _modules(guards) for guard in module.GUARDS)
+    return usual_guards() | guards_on_request()
+
+
+def usual_guards() -> dict[str, GuardKind]:
+    """Those that take part where nobody says which."""
+    return _by_name(guard for module in _modules(guards) for guard in getattr(module, "GUARDS", ()))
+
+
+def guards_on_request() -> dict[str, GuardKind]:
+    return _by_name(guard for module in _modules(guards) for guard in getattr(module, "ON_REQUEST", ()))
 
 
 def _modules(package: ModuleType) -> Iterator[ModuleType]:

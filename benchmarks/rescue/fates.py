@@ -18,16 +18,18 @@ Kind = Literal["action", "reversal", "escalation"]
 
 @dataclass(frozen=True, kw_only=True)
 class Fate:
-    """One intervention: decided at ``step``, with how many of its actions came to what end.
+    """One intervention: decided on the sample of ``step``, with how many of its actions came to what end.
 
-    ``helped`` is the verdict of its rule's ``verify``; None where there was none. ``wasted`` are the steps of work
-    that a restore went back over.
+    ``effect_at`` is the step after which the first of them took effect; None where none did.
+    ``helped`` is the verdict of its rule's ``verify``; None where there was none. ``wasted`` are the steps of work that a
+    restore went back over.
     """
 
     rule: str
     step: int
     kind: Kind
     outcomes: dict[OutcomeStatus, int]
+    effect_at: int | None = None
     helped: bool | None = None
     wasted: int = 0
 
@@ -56,6 +58,7 @@ def _fate(decision: Decision, records: list[Decision | Outcome | Verification]) 
         step=decision.step,
         kind="escalation" if identity.endswith(ESCALATE) else "reversal" if identity.endswith(REVERT) else "action",
         outcomes=dict(Counter(outcome.status for outcome in outcomes)),
+        effect_at=next((outcome.step for outcome in outcomes if outcome.status == "applied"), None),
         helped=next((record.helped for record in own if isinstance(record, Verification)), None),
         wasted=sum(map(_gone_back_over, outcomes)),
     )
