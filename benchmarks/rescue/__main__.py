@@ -8,13 +8,15 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 import click
+from rich.console import Console
 from rich.progress import MofNCompleteColumn, Progress, TimeRemainingColumn
 
-from benchmarks.rescue import matrix, report
-from benchmarks.rescue.catalogue import all_faults, all_guards, all_workloads, usual_guards
+from benchmarks.rescue import matrix, report, tables
+from benchmarks.rescue.catalogue import all_faults, all_guards, all_workloads, usual_faults, usual_guards
+from benchmarks.rescue.picture import draw
 
 TUNED_SEEDS, OTHER_SEEDS = range(5), range(5, 10)
-QUICK = ("digits_mlp", "digits_autoencoder", "spurious_digits")
+QUICK = ("digits_autoencoder", "spurious_digits")  # one of each half
 
 
 def _subset(known: dict[str, object], default: Iterable[str] | None = None) -> object:
@@ -28,9 +30,11 @@ def _subset(known: dict[str, object], default: Iterable[str] | None = None) -> o
 
 
 @click.command(help=__doc__)
-@click.option("--quick", is_flag=True, help="Three workloads, one seed: some minutes on two cores.")
+@click.option("--quick", is_flag=True, help="Two workloads, one seed: some minutes on two cores.")
 @click.option("--workload", "workloads", multiple=True, callback=_subset({**all_workloads()}), help="Only these.")
-@click.option("--fault", "faults", multiple=True, callback=_subset({**all_faults()}), help="Only these.")
+@click.option(
+    "--fault", "faults", multiple=True, callback=_subset({**all_faults()}, usual_faults()), help="Only these."
+)
 @click.option(
     "--guard", "guards", multiple=True, callback=_subset({**all_guards()}, usual_guards()), help="Only these."
 )
@@ -67,19 +71,24 @@ def main(
         courses = list(matrix.read(results))
     else:
         wanted = _cells(workloads, faults, guards, QUICK if quick else tuple(all_workloads()), 1 if quick else seeds)
-        with Progress(*Progress.get_default_columns()[:2], MofNCompleteColumn(), TimeRemainingColumn()) as bar:
+        with _progress() as bar:
             ran = matrix.run_all(wanted, results, workers)
             courses = list(bar.track(ran, len(set(wanted)), description="cells"))
-    halves = report.summarize(courses)
-    print(report.as_text(halves))
+    findings = report.summarize(courses)
+    print(tables.as_text(findings))
     if json_file:
-        json_file.write_text(report.as_json(halves))
+        json_file.write_text(report.as_json(findings))
     if picture:
-        report.draw(halves, picture)
+        draw(findings.halves[0], picture)
     if headline:
-        report.write_headline(headline, halves[0])
+        tables.write_headline(headline, findings.halves[0])
     if page:
-        report.write_into(page, halves)
+        tables.write_into(page, findings)
+
+
+def _progress() -> Progress:
+    columns = (*Progress.get_default_columns()[:2], MofNCompleteColumn(), TimeRemainingColumn())
+    return Progress(*columns, console=Console(stderr=True))
 
 
 def _cells(

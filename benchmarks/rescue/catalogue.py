@@ -26,6 +26,11 @@ def all_faults() -> dict[str, type[Fault]]:
     return _by_name(found)
 
 
+def usual_faults() -> dict[str, type[Fault]]:
+    """Those that take part where nobody says which."""
+    return {name: fault for name, fault in all_faults().items() if not fault.hopeless}
+
+
 def all_guards() -> dict[str, GuardKind]:
     return usual_guards() | guards_on_request()
 

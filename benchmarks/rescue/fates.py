@@ -6,6 +6,7 @@ a verdict as well, where the rule verifies and the run went on long enough to te
 """
 
 from collections import Counter
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -20,9 +21,8 @@ Kind = Literal["action", "reversal", "escalation"]
 class Fate:
     """One intervention: decided on the sample of ``step``, with how many of its actions came to what end.
 
-    ``effect_at`` is the step after which the first of them took effect; None where none did.
-    ``helped`` is the verdict of its rule's ``verify``; None where there was none. ``wasted`` are the steps of work that a
-    restore went back over.
+    ``effect_at`` is the step after which the first of them took effect; None where none did. ``helped`` is the verdict
+    of its rule's ``verify``; None where there was none. ``wasted`` are the steps that a restore went back over.
     """
 
     rule: str
@@ -32,6 +32,46 @@ class Fate:
     effect_at: int | None = None
     helped: bool | None = None
     wasted: int = 0
+
+    @property
+    def lag(self) -> int | None:
+        """Steps from the sample to the effect."""
+        return None if self.effect_at is None else self.effect_at - self.step
+
+
+@dataclass(frozen=True, kw_only=True)
+class Tally:
+    """Many fates, counted. ``refused`` actions failed or were refused; ``lost`` ones came too late or nowhere.
+
+    ``no_verdict``: the rule does not verify, or acted again, or the run ended, before it could be told.
+    """
+
+    interventions: int
+    applied: int
+    refused: int
+    lost: int
+    helped: int
+    not_helped: int
+    no_verdict: int
+    reverted: int
+    escalated: int
+
+
+def tally(fates: Sequence[Fate]) -> Tally:
+    ends = sum((Counter(fate.outcomes) for fate in fates), Counter[OutcomeStatus]())
+    kinds = Counter(fate.kind for fate in fates)
+    verdicts = Counter(fate.helped for fate in fates if fate.kind == "action")
+    return Tally(
+        interventions=kinds["action"],
+        applied=ends["applied"],
+        refused=ends["refused"] + ends["failed"],
+        lost=ends["lost"] + ends["expired"],
+        helped=verdicts[True],
+        not_helped=verdicts[False],
+        no_verdict=verdicts[None],
+        reverted=kinds["reversal"],
+        escalated=kinds["escalation"],
+    )
 
 
 def fates_of(run: RunDirectory) -> list[Fate]:

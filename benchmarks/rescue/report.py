@@ -1,143 +1,149 @@
-"""The scores as text, as JSON, as tables for a page, and as a picture."""
+"""From courses to what can be said of them, half by half, and over the same trainings for every guard.
+
+A guard is compared with another only over trainings that both were in. So a half takes in the *strikes* (a workload,
+a fault, a seed) that every guard was run on; which guard lacks how many of the others is told with it.
+"""
 
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass
-from pathlib import Path
+from statistics import median
 
-from benchmarks.rescue.catalogue import all_guards, all_workloads
+from benchmarks.rescue.catalogue import all_guards, all_workloads, guards_on_request, usual_faults, usual_guards
+from benchmarks.rescue.fates import Fate, Tally, tally
 from benchmarks.rescue.matrix import Course
 from benchmarks.rescue.scores import Reference, Score, Share, is_rescued, score
 
-BEGIN, END = "<!-- begin: python -m benchmarks.rescue --write -->", "<!-- end -->"
-HEADLINE = "<!-- begin: python -m benchmarks.rescue --headline -->"
-HEAD = ("guard", "rescued", "95 %", "unharmed", "healthy runs disturbed", "false alarms", "delay", "wasted", "loss")
+OURS, UNWATCHED = "stability", "nothing"
+Strike = tuple[str, str, int]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Half:
-    """The scores over the workloads looked at while tuning, or over the others; ``by_fault`` are rescued shares."""
+    """The scores over some workloads, the best guard first.
+
+    ``by_fault`` are rescued shares. ``missing``: of each guard, the strikes it was not run on and some other was,
+    which are left out for all. ``fates``: what became of trainguard's interventions, guard by guard, and ours fault
+    by fault. ``lags``: of those of each guard, the steps from the sample to the effect, in order.
+    """
 
     name: str
     workloads: tuple[str, ...]
+    strikes: int
+    missing: dict[str, int]
     scores: tuple[Score, ...]
     by_fault: dict[str, dict[str, Share]]
+    fates: dict[str, Tally]
+    fates_by_fault: dict[str, Tally]
+    lags: dict[str, tuple[int, ...]]
 
 
-def summarize(courses: Sequence[Course]) -> list[Half]:
-    """The half not tuned on first: it is the one that counts."""
-    reference = Reference(courses)
-    halves = []
-    for name, tuned in (("not tuned on", False), ("tuned on", True)):
-        own = [course for course in courses if all_workloads()[course.cell.workload].tuned is tuned]
+@dataclass(frozen=True, kw_only=True)
+class Ending:
+    """How a guard met faults that nobody can mend: runs it ``stopped``, the median of steps ``after`` the strike."""
+
+    guard: str
+    stopped: Share
+    after: float | None
+    fates: Tally
+
+
+@dataclass(frozen=True, kw_only=True)
+class Findings:
+    """``halves``: that not tuned on first; it is the one that counts. ``beside``: the guards on request, and ours."""
+
+    halves: tuple[Half, ...]
+    beside: Half | None
+    hopeless: tuple[Ending, ...]
+
+
+def summarize(courses: Sequence[Course]) -> Findings:
+    curable = [course for course in courses if course.cell.fault in usual_faults()]
+    usual = [course for course in curable if course.cell.guard in usual_guards()]
+    halves = (_half(name, _of(usual, tuned)) for name, tuned in (("not tuned on", False), ("tuned on", True)))
+    return Findings(
+        halves=tuple(half for half in halves if half is not None),
+        beside=_beside(curable),
+        hopeless=tuple(_endings([course for course in courses if course.cell.fault not in usual_faults()])),
+    )
+
+
+def as_json(findings: Findings) -> str:
+    return json.dumps(asdict(findings), indent=2, default=sorted) + "\n"
+
+
+def _beside(courses: Sequence[Course]) -> Half | None:
+    asked = {course.cell.guard for course in courses} & guards_on_request().keys()
+    wanted = asked | {OURS, UNWATCHED}
+    return _half("side by side", [course for course in courses if course.cell.guard in wanted]) if asked else None
+
+
+def _endings(courses: Sequence[Course]) -> Iterator[Ending]:
+    for guard in usual_guards():
+        own = [course for course in courses if course.cell.guard == guard]
+        ends = [course.stopped_at - course.struck_at for course in own if course.stopped_at is not None]
         if own:
-            halves.append(_half(name, own, reference))
-    return halves
+            stopped = Share(len(ends), len(own))
+            yield Ending(
+                guard=guard,
+                stopped=stopped,
+                after=median(ends) if ends else None,
+                fates=tally([fate for course in own for fate in course.fates]),
+            )
 
 
-def _half(name: str, courses: Sequence[Course], reference: Reference) -> Half:
+def _of(courses: Iterable[Course], tuned: bool) -> list[Course]:
+    return [course for course in courses if all_workloads()[course.cell.workload].tuned is tuned]
+
+
+def _half(name: str, courses: Sequence[Course]) -> Half | None:
     guards = [guard for guard in all_guards() if any(course.cell.guard == guard for course in courses)]
-    scores = sorted((score(guard, courses, reference) for guard in guards), key=lambda s: -s.rescued.value)
-    serious = [course for course in courses if reference.is_serious(course.cell) and course.cell.fault != "mix_switch"]
-    by_fault: dict[str, dict[str, Share]] = {}
-    for fault in dict.fromkeys(course.cell.fault for course in serious):
+    done = {guard: {_strike(course) for course in courses if course.cell.guard == guard} for guard in guards}
+    every = set[Strike]().union(*done.values())
+    common = {strike for strike in every.intersection(*done.values()) if _unstruck(strike) in done.get(UNWATCHED, ())}
+    if not common:
+        return None
+    reference = Reference(courses)
+    fair = [course for course in courses if _strike(course) in common]
+    scores = sorted((score(guard, fair, reference) for guard in guards), key=lambda s: -s.rescued.value)
+    journalled = {guard: fates for guard in guards if (fates := list(_fates(fair, guard)))}
+    faults = dict.fromkeys(course.cell.fault for course in fair)
+    ours = {fault: list(_fates((c for c in fair if c.cell.fault == fault), OURS)) for fault in faults}
+    return Half(
+        name=name,
+        workloads=tuple(sorted({workload for workload, _, _ in common})),
+        strikes=len(common),
+        missing={guard: len(every - strikes) for guard, strikes in done.items() if every - strikes},
+        scores=tuple(scores),
+        by_fault=dict(_by_fault(fair, [each.guard for each in scores], reference)),
+        fates={guard: tally(fates) for guard, fates in journalled.items()},
+        fates_by_fault={fault: tally(fates) for fault, fates in ours.items() if fates},
+        lags={guard: tuple(sorted(f.lag for f in fates if f.lag is not None)) for guard, fates in journalled.items()},
+    )
+
+
+def _strike(course: Course) -> Strike:
+    return course.cell.workload, course.cell.fault, course.cell.seed
+
+
+def _unstruck(strike: Strike) -> Strike:
+    workload, _, seed = strike
+    return workload, "none", seed
+
+
+def _fates(courses: Iterable[Course], guard: str) -> Iterator[Fate]:
+    return (fate for course in courses if course.cell.guard == guard for fate in course.fates)
+
+
+def _by_fault(
+    courses: Sequence[Course], guards: Sequence[str], reference: Reference
+) -> Iterator[tuple[str, dict[str, Share]]]:
+    serious = [course for course in courses if reference.is_serious(course.cell)]
+    for fault in sorted({course.cell.fault for course in serious}):
         struck = [course for course in serious if course.cell.fault == fault]
-        by_fault[fault] = {guard: _rescued(guard, struck, reference) for guard in (s.guard for s in scores)}
-    return Half(name, tuple(dict.fromkeys(course.cell.workload for course in courses)), tuple(scores), by_fault)
+        yield fault, {guard: _rescued(guard, struck, reference) for guard in guards}
 
 
 def _rescued(guard: str, courses: Iterable[Course], reference: Reference) -> Share:
     own = [course for course in courses if course.cell.guard == guard]
     return Share(sum(is_rescued(course, reference) for course in own), len(own))
-
-
-def as_text(halves: Iterable[Half]) -> str:
-    return "\n\n".join(f"Workloads {half.name}: {', '.join(half.workloads)}\n{_table(half)}" for half in halves)
-
-
-def as_json(halves: Iterable[Half]) -> str:
-    return json.dumps([asdict(half) for half in halves], indent=2) + "\n"
-
-
-def write_into(page: Path, halves: Iterable[Half]) -> None:
-    """Everything, between the two marks of a page."""
-    tables = (f"### Workloads {half.name}: {', '.join(half.workloads)}\n\n{_markdown(half)}" for half in halves)
-    _replace(page, BEGIN, "\n\n".join(tables))
-
-
-def write_headline(page: Path, half: Half) -> None:
-    """What counts most of one half, between the two marks of a page."""
-    head = ("guard", "broken runs rescued", "healthy runs disturbed", "steps to the first intervention")
-    rows = [_row(head), _row("---" for _ in head)]
-    for each in half.scores:
-        name, rescued, _, _, disturbed, _, delay, *_ = _cells(each)
-        rows.append(_row((name, rescued, disturbed, delay)))
-    _replace(page, HEADLINE, "\n".join(rows))
-
-
-def _replace(page: Path, begin: str, text: str) -> None:
-    before, mark, rest = page.read_text().partition(begin)
-    if not mark:
-        raise ValueError(f"{page} has no line {begin!r}")
-    _, _, after = rest.partition(END)
-    page.write_text(f"{before}{begin}\n\n{text}\n\n{END}{after}")
-
-
-def draw(halves: Sequence[Half], file: Path) -> None:
-    """The share of rescued runs of each guard, and how many healthy runs it disturbed; the first half only."""
-    import matplotlib
-
-    matplotlib.use("agg")
-    from matplotlib import pyplot as plt
-
-    scores = list(reversed(halves[0].scores))
-    figure, (left, right) = plt.subplots(1, 2, sharey=True, figsize=(9, 0.35 * len(scores) + 1.2), width_ratios=(3, 2))
-    for i, each in enumerate(scores):
-        low, high = each.rescued.interval
-        colour = "#1b7f5c" if each.guard == "stability" else "#8a94a6"
-        left.barh(i, 100 * each.rescued.value, color=colour)
-        left.plot((100 * low, 100 * high), (i, i), color="#222", lw=1)
-        right.barh(i, 100 * each.disturbed.value, color="#c8553d")
-    left.set_yticks(range(len(scores)), [each.guard for each in scores])
-    left.set_xlabel("runs with a serious fault that were rescued, %")
-    right.set_xlabel("healthy runs disturbed, %")
-    for axes in (left, right):
-        axes.set_xlim(0, 100)
-        axes.spines[["top", "right"]].set_visible(False)
-    figure.tight_layout()
-    figure.savefig(file, dpi=130)
-
-
-def _cells(each: Score) -> tuple[str, ...]:
-    low, high = each.rescued.interval
-    name = f"{each.guard} (only stops)" if all_guards()[each.guard].only_stops else each.guard
-    return (
-        name,
-        f"{each.rescued.hits} of {each.rescued.of}",
-        f"{100 * low:.0f} to {100 * high:.0f} %",
-        f"{each.unharmed.hits} of {each.unharmed.of}",
-        f"{each.disturbed.hits} of {each.disturbed.of}",
-        str(each.false_alarms),
-        "-" if each.delay is None else f"{each.delay:.0f}",
-        f"{each.wasted:.0f}",
-        f"{each.loss_ratio:.2f}",
-    )
-
-
-def _table(half: Half) -> str:
-    rows = [HEAD, *map(_cells, half.scores)]
-    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-    return "\n".join("  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)) for row in rows)
-
-
-def _markdown(half: Half) -> str:
-    rows = [_row(HEAD), _row("---" for _ in HEAD), *(_row(_cells(each)) for each in half.scores)]
-    guards = [each.guard for each in half.scores]
-    faults = [_row(("rescued, by fault", *guards)), _row("---" for _ in range(len(guards) + 1))]
-    for fault, shares in half.by_fault.items():
-        faults.append(_row((fault, *(f"{shares[guard].hits}/{shares[guard].of}" for guard in guards))))
-    return "\n".join(rows) + "\n\n" + "\n".join(faults)
-
-
-def _row(cells: Iterable[str]) -> str:
-    return f"| {' | '.join(cells)} |"

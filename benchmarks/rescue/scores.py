@@ -45,7 +45,8 @@ class Score:
     """One guard over a set of courses. Delays and losses are of the runs with a serious fault.
 
     ``rescued`` of the runs with a serious fault; ``unharmed`` of those with one that heals by itself; ``false_alarms``:
-    interventions on healthy runs, and on faulted ones before the fault; ``disturbed``: healthy runs with any.
+    interventions on healthy runs, and on faulted ones before the fault; ``disturbed``: healthy runs with any. ``saved``
+    are the cells that were rescued, as they are called where nothing watches.
     """
 
     guard: str
@@ -58,6 +59,7 @@ class Score:
     delay_interval: tuple[float, float] | None
     wasted: float
     loss_ratio: float
+    saved: frozenset[Cell]
 
 
 class Reference:
@@ -76,7 +78,7 @@ class Reference:
     def is_serious(self, cell: Cell) -> bool:
         unwatched = cell._replace(guard="nothing")
         plain = self._final[Cell(cell.workload, "none", "nothing", cell.seed)]
-        return not self._final[unwatched] <= TOLERANCE * plain
+        return not all_faults()[cell.fault].healthy and not self._final[unwatched] <= TOLERANCE * plain
 
 
 def score(guard: str, courses: Sequence[Course], reference: Reference) -> Score:
@@ -98,6 +100,7 @@ def score(guard: str, courses: Sequence[Course], reference: Reference) -> Score:
         delay_interval=_bootstrap(delays) if delays else None,
         wasted=sum(course.wasted for course in serious) / max(1, len(serious)),
         loss_ratio=median(ratios) if ratios else inf,
+        saved=frozenset(c.cell._replace(guard="nothing") for c in serious if is_rescued(c, reference)),
     )
 
 

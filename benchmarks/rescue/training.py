@@ -51,11 +51,13 @@ class Workload(Protocol):
 class Fault:
     """Something that goes wrong from the step ``self.at`` on. Harmless in all its parts: each fault overrides some.
 
-    ``healthy`` faults are none: a guard that acts on one raises a false alarm.
+    ``healthy`` faults are none: a guard that acts on one raises a false alarm. ``hopeless`` ones nobody can mend from
+    within the training: the best is to stop. They take part where they are asked for by name.
     """
 
     name: str
     healthy = False
+    hopeless = False
 
     def __init__(self, training: Training, at: int, generator: torch.Generator) -> None:
         self.training, self.at, self.generator = training, at, generator

@@ -1,13 +1,16 @@
 """The rescue benchmark's own machinery: cells that repeat, results that are taken up again, scores that add up."""
 
-import json
+import os
+import signal
+import subprocess
+import sys
+import time
 from math import inf, nan
 from pathlib import Path
 
 import pytest
 import torch
 
-from benchmarks.rescue import report
 from benchmarks.rescue.catalogue import all_faults, all_guards, all_workloads
 from benchmarks.rescue.matrix import Cell, Course, cells, read, run_all, run_cell
 from benchmarks.rescue.scores import Reference, Share, delay_of, score
@@ -45,6 +48,7 @@ def test_scores_add_up():
     assert ours.disturbed == Share(1, 2)
     assert ours.healthy_ok == Share(2, 2)
     assert ours.false_alarms == 2  # one on the healthy run, one before the fault
+    assert ours.saved == {Cell("digits_mlp", "nan_batch", "nothing", 0)}
     assert (ours.delay, ours.delay_interval) == (2, (2, 2))
     assert score("nothing", COURSES, reference).loss_ratio == inf
     assert delay_of(COURSES[4]) is None
@@ -70,6 +74,7 @@ def test_the_real_guard_rescues_a_run_and_leaves_a_healthy_one_as_it_is():
     assert watched.acted == ()
     broken = run_cell(Cell("digits_autoencoder", "nan_batch", "stability", 0))
     assert broken.acted
+    assert [(fate.kind, fate.helped, fate.outcomes) for fate in broken.fates] == [("action", True, {"applied": 3})]
     assert broken.final < 2 * healthy.final
 
 
@@ -81,30 +86,41 @@ def test_results_are_taken_up_again(tmp_path: Path):
     assert len(file.read_text().splitlines()) == 1
 
 
+def test_a_line_that_breaks_off_is_run_again(tmp_path: Path):
+    file = tmp_path / "results.jsonl"
+    wanted = [Cell("digits_autoencoder", "none", "nothing", seed) for seed in (0, 1)]
+    whole = list(run_all(wanted, file, workers=1))
+    file.write_bytes(file.read_bytes()[:-40])
+    assert len(list(read(file))) == 1
+    assert sorted(run_all(wanted, file, workers=1), key=lambda c: c.cell) == sorted(whole, key=lambda c: c.cell)
+    assert len(list(read(file))) == 2
+
+
+def test_an_interrupted_run_ends_soon_and_is_taken_up_where_it_was(tmp_path: Path):
+    file = tmp_path / "results.jsonl"
+    command = [sys.executable, "-m", "benchmarks.rescue", f"--results={file}", "--workers=1", "--guard=nothing"]
+    command += ["--workload=digits_autoencoder", "--fault=none", "--fault=nan_batch"]
+    with subprocess.Popen(
+        [*command, "--seeds=5"], stderr=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    ) as process:
+        while not (file.exists() and file.read_text().endswith("\n")):
+            assert process.poll() is None
+            time.sleep(0.01)
+        os.kill(process.pid, signal.SIGINT)
+        assert process.wait(60) != 0
+    before = {course.cell for course in read(file)}
+    assert 1 <= len(before) < 10
+    again = subprocess.run([*command, "--seeds=1"], capture_output=True, text=True, check=True)
+    assert before <= {course.cell for course in read(file)}
+    assert len(list(read(file))) == len({course.cell for course in read(file)})
+    assert "cells" in again.stderr  # the progress bar
+    assert "2/2" in again.stderr
+    assert "nothing" in again.stdout
+
+
 def test_a_fault_that_a_training_cannot_have_is_left_out():
     wanted = set(cells(["digits_mlp"], ["zeroed_moments", "nan_batch"], ["stability"], [0]))
     assert {cell.fault for cell in wanted} == {"none", "nan_batch"}
-
-
-def test_the_report_says_the_same_everywhere(tmp_path: Path):
-    halves = report.summarize(COURSES)
-    assert "stability" in report.as_text(halves)
-    assert json.loads(report.as_json(halves))[0]["scores"][0]["guard"] == "stability"
-    page = tmp_path / "page.md"
-    page.write_text(f"before\n{report.BEGIN}\nold\n{report.END}\nafter\n")
-    report.write_into(page, halves)
-    text = page.read_text()
-    assert text.startswith("before\n")
-    assert text.endswith("after\n")
-    assert "old" not in text
-    short = tmp_path / "short.md"
-    short.write_text(f"{report.HEADLINE}\n{report.END}\n")
-    report.write_headline(short, halves[0])
-    assert "| stability | 1 of 1 | 1 of 2 | 2 |" in short.read_text()
-    with pytest.raises(ValueError, match="has no line"):
-        report.write_into(short, halves)
-    report.draw(halves, tmp_path / "picture.png")
-    assert (tmp_path / "picture.png").stat().st_size > 1000
 
 
 def test_every_workload_trains_a_step_and_every_fault_is_known():

@@ -29,13 +29,26 @@ class NanBatch(Fault):
     name = "nan_batch"
 
     def batch(self, step: int, x: Tensor, y: Tensor) -> Batch:
-        if step == self.at and x.is_floating_point():
+        if self.is_struck(step) and x.is_floating_point():
             x = x.clone()
             x.view(len(x), -1)[0, 0] = torch.nan
         return x, y
 
     def loss(self, step: int, loss: Tensor) -> Tensor:
-        return loss * torch.nan if step == self.at else loss
+        return loss * torch.nan if self.is_struck(step) else loss
+
+    def is_struck(self, step: int) -> bool:
+        return step == self.at
+
+
+class NanForGood(NanBatch):
+    """Every batch from now on."""
+
+    name = "nan_for_good"
+    hopeless = True
+
+    def is_struck(self, step: int) -> bool:
+        return step >= self.at
 
 
 class LabelShuffle(Fault):
