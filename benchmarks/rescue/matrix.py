@@ -59,6 +59,15 @@ def cells(
 
 
 def run_cell(cell: Cell) -> Course:
+    """Train. What a workload, a fault or a guard raises goes on, with a note of the cell."""
+    try:
+        return _run_cell(cell)
+    except Exception as error:
+        error.add_note(f"in the cell {' '.join(map(str, cell))}")
+        raise
+
+
+def _run_cell(cell: Cell) -> Course:
     torch.set_num_threads(1)
     training = all_workloads()[cell.workload].make(cell.seed)
     generator = torch.Generator().manual_seed(1000 + cell.seed)
