@@ -5,7 +5,7 @@ the loss, and the gradients. A guard takes the place of ``optimizer.step()``, an
 """
 
 from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, field
 from math import isfinite, nan
 from pathlib import Path
@@ -101,6 +101,17 @@ class Watch:
         """Note an intervention, and how many steps of work it threw away."""
         self.acted.append(step)
         self.wasted += wasted
+
+
+@contextmanager
+def scaled(optimizer: Optimizer, factor: float) -> Iterator[None]:
+    """With its learning rates times ``factor``, which a scheduler would otherwise write over."""
+    plain = [group["lr"] for group in optimizer.param_groups]
+    for group in optimizer.param_groups:
+        group["lr"] *= factor
+    yield
+    for group, lr in zip(optimizer.param_groups, plain, strict=True):
+        group["lr"] = lr
 
 
 class GuardKind(Protocol):

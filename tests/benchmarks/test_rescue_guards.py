@@ -2,6 +2,7 @@
 
 import random
 from pathlib import Path
+from statistics import fmean, pstdev, stdev
 
 import pytest
 import torch
@@ -43,10 +44,20 @@ def test_olmo_does_not_see_a_second_spike_behind_a_first():
     assert [step for step, loss in enumerate(losses) if not band.allows(loss)] == [300, 430]
 
 
-def test_olmo_is_not_active_before_64_values():
+@pytest.mark.parametrize("odd", [100.0, NAN])
+def test_olmo_is_not_active_before_64_values(odd: float):
     losses, band = base(64), Band()
-    losses[40] = 100.0
+    losses[40] = odd
     assert all(map(band.allows, losses))
+
+
+@pytest.mark.parametrize(("sigmas", "allowed"), [(5.99, True), (6.01, False)])
+def test_olmo_allows_six_sample_deviations_of_the_128_before(sigmas: float, allowed: bool):
+    losses, band = base(200), Band()
+    for loss in losses:
+        band.allows(loss)
+    window = losses[-128:]
+    assert band.allows(fmean(window) + sigmas * stdev(window)) is allowed
 
 
 @pytest.mark.parametrize(("jump", "fires"), [(2.0, False), (2.96, False), (3.1, True)])
@@ -54,6 +65,12 @@ def test_lightning_wants_twice_the_mean_above_it(jump: float, fires: bool):
     losses = base(100)
     losses[50] = jump * 2.5
     assert firings(LightningSpike(), losses) == ([50] if fires else [])
+
+
+def test_lightning_takes_the_mean_of_the_last_ten_and_wants_a_loss_worse_than_the_last():
+    assert firings(LightningSpike(), [100.0] * 50 + [1.0] * 10 + [3.0, 2.9]) == [60]
+    assert firings(LightningSpike(), [100.0] * 50 + [1.0] * 9 + [3.0]) == []
+    assert firings(LightningSpike(), [1.0, 3.0]) == [1]  # from the second loss on
 
 
 def test_lightning_fires_on_a_loss_that_is_no_number():
@@ -67,10 +84,38 @@ def test_kill_loss_spike_wants_five_in_a_row(start: int, length: int, height: fl
     assert bool(firings(KillLossSpike(300), losses)) is fires
 
 
-def test_kill_loss_spike_is_blind_after_a_nan():
+@pytest.mark.parametrize(("length", "fires"), [(4, []), (5, [154])])
+def test_kill_loss_spike_has_a_patience_of_four(length: int, fires: list[int]):
+    losses = [1.0] * 150 + [3.0] * length + [1.0] * 50
+    assert firings(KillLossSpike(300), losses) == fires
+
+
+def test_kill_loss_spike_wants_a_full_window_of_five_percent_of_the_run():
+    assert firings(KillLossSpike(300), [1.0] * 99 + [3.0] * 5) == []
+    assert firings(KillLossSpike(300), [1.0] * 100 + [3.0] * 5) == [104]
+    assert firings(KillLossSpike(4000), [1.0] * 199 + [3.0] * 5) == []
+    assert firings(KillLossSpike(4000), [1.0] * 200 + [3.0] * 5) == [204]
+
+
+@pytest.mark.parametrize(
+    ("largest", "usual", "level", "fires"), [(3, 2, 3.5, 250), (3, 2, 2.9, None), (30, 6, 11, 250), (30, 6, 9, None)]
+)
+def test_kill_loss_spike_knows_losses_that_stay_high(largest: float, usual: float, level: float, fires: int | None):
+    """Above 10, or above the largest of the first 100, for half of the last 100."""
+    losses = [largest, *[usual] * 199, *[level] * 100]
+    assert next(iter(firings(KillLossSpike(300), losses)), None) == fires
+
+
+def test_kill_loss_spike_knows_high_losses_after_two_windows_only():
+    assert firings(KillLossSpike(300), [12.0] * 250) == list(range(200, 250))
+
+
+def test_kill_loss_spike_is_blind_for_spikes_after_a_nan():
     losses = base(300)
     losses[145] = NAN
     losses[150:210] = [3.6 * 2.5] * 60
+    assert firings(KillLossSpike(300), losses)[0] == 200  # 50 steps late: by then half of the window is high
+    losses[190:210] = [2.5] * 20
     assert firings(KillLossSpike(300), losses) == []
 
 
@@ -78,6 +123,41 @@ def test_kill_loss_spike_is_blind_after_a_nan():
 def test_megatron_compares_with_the_largest_of_the_first_hundred(jump: float, fires: bool):
     losses = [10.8 - 8.3 * step / 300 for step in range(300)] + [jump]
     assert firings(MegatronSpiky(), losses) == ([300] if fires else [])
+
+
+def test_megatron_takes_the_size_of_a_hundred_losses_and_no_more():
+    assert firings(MegatronSpiky(), [1.0] * 99 + [-2.0, 19.9, 20.0, 20.0]) == [101, 102]
+    assert firings(MegatronSpiky(), [1.0] * 99 + [50.0]) == []
+    assert firings(MegatronSpiky(), [1.0] * 50 + [NAN]) == [50]
+
+
+def test_zclip_has_the_numbers_of_its_paper():
+    """Mean 1 and deviation 0.1 of 24 norms and a 25th; z = 5: clipped to mean + 2.5 deviations / 2, which it learns."""
+    score = ZScore()
+    norms = [0.9, 1.1] * 12 + [1.0]
+    for norm in norms:
+        assert score.limit(norm) == norm
+    mean, deviation = fmean(norms), pstdev(norms)
+    norm = mean + 5 * (deviation + 1e-6)
+    clipped = mean + 2.5 * deviation / 2
+    assert score.limit(norm) == pytest.approx(clipped)
+    learned = 0.97 * mean + 0.03 * clipped
+    variance = 0.97 * deviation**2 + 0.03 * (clipped - learned) ** 2  # about the mean as it is by now
+    edge = learned + 2.5 * (variance**0.5 + 1e-6)
+    assert score.limit(edge - 1e-4) == edge - 1e-4
+
+
+@pytest.mark.parametrize("guard", ["zclip", "clip_grad_norm"])
+def test_a_gradient_norm_is_at_most_one(guard: str, tmp_path: Path):
+    made = training()
+    before = torch.cat([parameter.detach().flatten() for parameter in made.model.parameters()])
+    with all_guards()[guard].watch(made, tmp_path) as watch:
+        for parameter in made.model.parameters():
+            parameter.grad = torch.full_like(parameter, 10.0)
+        watch.step(1, torch.tensor(1.0), torch.zeros(1), torch.zeros(1))
+    after = torch.cat([parameter.detach().flatten() for parameter in made.model.parameters()])
+    assert float((after - before).norm()) == pytest.approx(0.1 * 1.0, rel=1e-4)
+    assert watch.acted == []
 
 
 def test_zclip_clips_an_outlier_and_learns_what_it_clipped_to():
@@ -121,9 +201,9 @@ def training(steps: int = 100) -> Training:
     )
 
 
-def walk(watch: Watch, losses: list[float]) -> None:
+def walk(watch: Watch, losses: list[float], begin: int = 1) -> None:
     parameter = next(watch.training.model.parameters())
-    for step, loss in enumerate(losses, 1):
+    for step, loss in enumerate(losses, begin):
         parameter.grad = torch.ones_like(parameter)
         watch.step(step, torch.tensor(loss), torch.zeros(1), torch.zeros(1))
 
@@ -136,6 +216,34 @@ def test_dlib_goes_back_to_what_it_saved_last(tmp_path: Path):
         walk(watch, [NAN] * 50)
     assert watch.acted == [50]
     assert torch.equal(made.model.weight, saved)
+
+
+def test_dlib_looks_each_50_steps_and_grows_stricter_with_each_reload(tmp_path: Path):
+    """0.99, 0.999, 0.9999, 0.99999; there a reload costs nine tenths of the learning rate as well."""
+    made = training()
+    with all_guards()["dlib_slope"].watch(made, tmp_path) as watch:
+        for reload in range(1, 5):
+            walk(watch, [NAN] * 50, begin=50 * reload - 49)
+            before = made.model.weight.clone()
+            walk(watch, [1.0], begin=50 * reload + 1)  # of the next 50, as it were
+            moved = float((before - made.model.weight)[0, 0].detach())
+            assert moved == pytest.approx(0.1 if reload < 4 else 0.01, rel=1e-4)
+    assert watch.acted == [50, 100, 150, 200]
+    assert made.optimizer.param_groups[0]["lr"] == 0.1
+
+
+@pytest.mark.parametrize(("chance", "reloads"), [(0.985, 0), (0.995, 1)])
+def test_dlib_reloads_above_a_probability_of_99_percent(chance: float, reloads: int, tmp_path: Path):
+    made = training()
+    noise = [(-1.0) ** step for step in range(50)]
+    low, high = 0.0, 1.0
+    for _ in range(60):  # the slope at which these 50 losses rise with that probability
+        slope = (low + high) / 2
+        probability = probability_of_rise([1.0 + each + slope * i for i, each in enumerate(noise)])
+        low, high = (slope, high) if probability < chance else (low, slope)
+    with all_guards()["dlib_slope"].watch(made, tmp_path) as watch:
+        walk(watch, [1.0 + each + low * i for i, each in enumerate(noise)])
+    assert len(watch.acted) == reloads
 
 
 def test_reduce_on_plateau_cuts_to_a_tenth_after_ten_epochs_without_gain(tmp_path: Path):

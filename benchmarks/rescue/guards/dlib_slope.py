@@ -3,6 +3,7 @@
 Every 50 steps the trainer saves, unless the slope of the losses since is positive with a probability above a
 threshold: then it reloads what it saved last. At least 30 losses, and up to twice as many as between two saves. The
 threshold is 0.99, becomes 0.1 t + 0.9 with each reload (at most 0.99999), and t^10 (at least 0.99) when all is well.
+A reload at the highest threshold also takes the learning rate to a tenth, for good and laid over the schedule.
 """
 
 import copy
@@ -16,10 +17,10 @@ from typing import Any
 
 from torch import Tensor
 
-from benchmarks.rescue.training import Training, Watch
+from benchmarks.rescue.training import Training, Watch, scaled
 
 SAVE_EVERY, FEWEST = 50, 30
-LEAST, MOST = 0.99, 0.99999
+LEAST, MOST, SHRINK = 0.99, 0.99999, 0.1
 
 
 def probability_of_rise(y: list[float]) -> float:
@@ -46,11 +47,12 @@ class _DlibWatch(Watch):
     def __init__(self, training: Training) -> None:
         super().__init__(training)
         self._losses: deque[float] = deque(maxlen=2 * SAVE_EVERY)
-        self._threshold, self._saved_at = LEAST, 0
+        self._threshold, self._factor, self._saved_at = LEAST, 1.0, 0
         self._saved = self._state()
 
     def step(self, step: int, loss: Tensor, outputs: Tensor, targets: Tensor) -> None:
-        super().step(step, loss, outputs, targets)
+        with scaled(self.training.optimizer, self._factor):
+            super().step(step, loss, outputs, targets)
         self._losses.append(float(loss))
         if step % SAVE_EVERY == 0:
             self._look(step)
@@ -62,6 +64,8 @@ class _DlibWatch(Watch):
             self.act(step, wasted=step - self._saved_at)
             self.training.model.load_state_dict(self._saved[0])
             self.training.optimizer.load_state_dict(self._saved[1])
+            if self._threshold >= MOST:
+                self._factor *= SHRINK
             self._threshold = min(0.1 * self._threshold + 0.9, MOST)
             self._losses.clear()
         else:

@@ -1,7 +1,8 @@
 """OLMo's skip-step optimizer: no update where the loss or the gradient norm is far above its last 128.
 
 Far is more than 6 sample standard deviations above the mean, the current value excluded; from 64 values on. What
-is skipped enters the window all the same, and a NaN is skipped, as are the 128 steps whose window holds it.
+is skipped enters the window all the same, and a NaN is skipped, as are the 128 steps whose window holds it. Before
+the 64th value nothing is skipped, a NaN neither.
 """
 
 from collections import deque
@@ -33,7 +34,7 @@ class Band:
             mean, deviation = (fmean(window), stdev(window)) if clean else (nan, nan)
             allowed = value - mean <= SIGMAS * deviation
         window.append(value)
-        return allowed and value == value
+        return allowed
 
 
 class SkipStep:

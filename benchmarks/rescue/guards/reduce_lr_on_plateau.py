@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 from torch.optim.lr_scheduler import ReduceLROnPlateau
 
-from benchmarks.rescue.training import Training, Watch
+from benchmarks.rescue.training import Training, Watch, scaled
 
 STEPS_PER_EPOCH = 20
 
@@ -33,13 +33,9 @@ class _PlateauWatch(Watch):
         self._losses: list[float] = []
 
     def step(self, step: int, loss: Tensor, outputs: Tensor, targets: Tensor) -> None:
-        groups, factor = self.training.optimizer.param_groups, self._factor.param_groups[0]["lr"]
-        plain = [group["lr"] for group in groups]
-        for group in groups:
-            group["lr"] *= factor
-        super().step(step, loss, outputs, targets)
-        for group, lr in zip(groups, plain, strict=True):
-            group["lr"] = lr
+        factor = self._factor.param_groups[0]["lr"]
+        with scaled(self.training.optimizer, factor):
+            super().step(step, loss, outputs, targets)
         self._losses.append(float(loss))
         if len(self._losses) == STEPS_PER_EPOCH:
             self._plateau.step(sum(self._losses) / STEPS_PER_EPOCH)
