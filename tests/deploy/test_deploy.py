@@ -13,6 +13,7 @@ from ruamel.yaml import YAML
 
 from tests.support.tools import need, need_module
 from trainguard_monitor.cli import main
+from trainguard_monitor.private import is_private
 from trainguard_rules import load_rules
 
 ROOT = Path(__file__).parents[2]
@@ -51,6 +52,15 @@ def _monitor_arguments() -> list[list[str]]:
         compose["services"]["monitor"]["command"],
         command.split()[1:],
     ]
+
+
+def test_the_monitor_may_read_the_token_that_kubernetes_mounts():
+    """As a file of root's, with this mode, for the group that the pod has."""
+    pod = documents(DEPLOY / "kubernetes.yaml")[1]["spec"]["template"]["spec"]
+    [mode] = [volume["secret"]["defaultMode"] for volume in pod["volumes"] if "secret" in volume]
+    us = pod["securityContext"]["runAsUser"]
+    assert "fsGroup" in pod["securityContext"]
+    assert is_private(int(str(mode), 8), owner=0, us=us)
 
 
 @pytest.mark.parametrize("arguments", _monitor_arguments(), ids=("kubernetes", "compose", "systemd"))

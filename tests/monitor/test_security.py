@@ -11,6 +11,7 @@ from tests.monitor.helpers import ScriptedTrainer, interventions_of, running, se
 from trainguard_monitor.daemon import Daemon
 from trainguard_monitor.http.app import build_app
 from trainguard_monitor.http.security import Bucket, Door, TokenError, is_loopback, read_token
+from trainguard_monitor.private import is_private
 from trainguard_rules import RuleBook
 
 TOKEN = "a-token-of-many-characters"
@@ -189,6 +190,23 @@ def test_a_token_file_that_is_no_good(tmp_path: Path, content: str, mode: int, c
     path.chmod(mode)
     with pytest.raises(TokenError, match=complaint):
         read_token(path)
+
+
+@pytest.mark.parametrize(
+    ("mode", "owner", "us", "private"),
+    [
+        (0o600, 1000, 1000, True),
+        (0o440, 1000, 1000, False),
+        (0o440, 0, 1000, True),
+        (0o444, 0, 1000, False),
+        (0o460, 0, 1000, False),
+        (0o440, 0, 0, False),
+        (0o440, 1001, 1000, False),
+    ],
+)
+def test_who_may_read_a_secret(mode: int, owner: int, us: int, private: bool) -> None:
+    """Its owner; where root gives it to somebody who is not root, as Kubernetes does, the group it is given to."""
+    assert is_private(mode, owner=owner, us=us) == private
 
 
 def test_what_is_no_token_file(tmp_path: Path) -> None:
