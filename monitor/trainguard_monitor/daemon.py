@@ -227,21 +227,17 @@ class Daemon:
         try:
             post.driver.change_rules()
         except OSError as error:
-            post.driver.fail()
-            self._complain(post, logging.ERROR, error)
-            post.cadence.postpone(self._clock.monotonic())
+            self._give_up(post, error)
 
     def _attend(self, post: Post, look: Callable[[float], Sequence[Telemetry]]) -> None:
         now, driver = self._clock.monotonic(), post.driver
         try:
             came = look(now)
         except LeaseHeld as error:
-            self._complain(post, logging.INFO if driver.judges_itself else logging.WARNING, error)
+            self._complain(post, logging.INFO if driver.judges_itself else logging.WARNING, str(error))
             post.cadence.postpone(now)
         except (OSError, RunDirectoryError) as error:
-            driver.fail()
-            self._complain(post, logging.ERROR, error)
-            post.cadence.postpone(now)
+            self._give_up(post, error)
         except Exception:
             log.exception(
                 "%s: given up; this is a defect of trainguard", driver.run.name, extra={"run": driver.run.name}
@@ -252,10 +248,17 @@ class Daemon:
             post.complaint = ""
             post.cadence.looked(now, came, driver.pace, company=len(self._posts))
 
-    def _complain(self, post: Post, level: int, error: Exception) -> None:
-        if post.complaint != str(error):
-            log.log(level, "%s", error, extra={"run": post.driver.run.name})
-        post.complaint = str(error)
+    def _give_up(self, post: Post, error: Exception) -> None:
+        """Until later: what stands in the way may go."""
+        post.driver.fail()
+        hint = "; the monitor has to be allowed to write there" if isinstance(error, PermissionError) else ""
+        self._complain(post, logging.ERROR, f"{post.driver.run.name}: can't be followed: {error}{hint}")
+        post.cadence.postpone(self._clock.monotonic())
+
+    def _complain(self, post: Post, level: int, text: str) -> None:
+        if post.complaint != text:
+            log.log(level, "%s", text, extra={"run": post.driver.run.name})
+        post.complaint = text
 
     def _scan(self) -> None:
         found = {run.path: run for run in self._discovery.scan()}

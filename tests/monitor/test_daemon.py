@@ -15,7 +15,8 @@ from trainguard_monitor import daemon as daemon_module
 from trainguard_monitor.daemon import Daemon
 from trainguard_monitor.following.driver import Driver
 from trainguard_rules import RuleBook
-from trainguard_wire import Decision, Lease, LeaseHeld
+from trainguard_wire import Decision, Lease, LeaseHeld, RunDirectory
+from trainguard_wire.hold import Hold
 
 
 @pytest.fixture
@@ -133,6 +134,21 @@ def test_a_run_of_another_schema_is_tried_again(
     trainer.introduce()
     until(lambda: _states(daemon) == {"a": "driven"})
     assert caplog.text.count("run.json") == 1
+    assert "a: can't be followed: " in caplog.text
+
+
+def test_a_run_that_cannot_be_written_to(
+    daemon: Daemon, new_trainer: NewTrainer, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """The log says which, and what is missing."""
+
+    def denied(run: RunDirectory) -> Hold:
+        raise PermissionError(13, "Permission denied", str(run.path / "monitor.lock"))
+
+    monkeypatch.setattr(Hold, "take", denied)
+    new_trainer("a").hello()
+    until(lambda: _states(daemon) == {"a": "failed"})
+    until(lambda: "monitor.lock'; the monitor has to be allowed to write there" in caplog.text)
 
 
 def test_the_regular_scan_needs_no_events(
