@@ -103,6 +103,21 @@ def test_the_table(runs: Path, url: str, new_trainer: NewTrainer) -> None:
     assert re.fullmatch(r"a-well healthy 3 - 1 - 2\d s ago", lines[7])
 
 
+def test_a_run_that_waits_and_one_that_failed(runs: Path, new_trainer: NewTrainer) -> None:
+    """For how long, and of what; from the files as well."""
+    waits, failed = new_trainer("waits"), new_trainer("failed")
+    for trainer in (waits, failed):
+        trainer.hello()
+        trainer.samples(3)
+    waits.ack("pause")
+    failed.goodbye(error="RuntimeError: out of memory")
+    lines = [re.sub(r"\s+", " ", line.strip()) for line in status(runs).stdout.splitlines()]
+    assert any(line.startswith("waits paused 3 - 1 - ") for line in lines)
+    assert re.fullmatch(r"paused for 2\d s", lines[lines.index(next(x for x in lines if x.startswith("waits"))) + 1])
+    assert any(line.startswith("failed failed with an error 3 - 1 - ") for line in lines)
+    assert "RuntimeError: out of memory" in lines
+
+
 def test_without_a_monitor_that_is_said(runs: Path, trainer: ScriptedTrainer, monkeypatch: pytest.MonkeyPatch) -> None:
     """The local monitor is asked first; if there is none, ./runs is read. A run that nobody judged is not healthy."""
     trainer.samples(3)

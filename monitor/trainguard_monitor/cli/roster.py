@@ -55,7 +55,7 @@ def _table(roster: "Roster", width: int) -> Iterator[Text | Padding]:
     yield _line([Text(column, style="dim") for column in COLUMNS], widths)
     for run, cells in zip(roster.runs, rows, strict=True):
         yield _line(cells, widths)
-        for text in _words(run):
+        for text in _words(run, roster.time):
             yield Padding(text, (0, 0, 0, 4), expand=False)
 
 
@@ -87,12 +87,14 @@ def _value(value: float | str | None) -> Text:
     return Text("-" if value is None else f"{value:.4g}")
 
 
-def _words(run: Mapping[str, Any]) -> Iterator[Text]:
-    """What fires, what was done, what waits for a person; nothing for a run that was left alone."""
+def _words(run: Mapping[str, Any], now: float) -> Iterator[Text]:
+    """What ended it or holds it up, what fires, what was done, what waits; nothing for a run that was left alone."""
     if "error" in run:
         yield Text(run["error"], style="red")
     if run["goodbye"] is not None and run["goodbye"]["error"]:
         yield Text(run["goodbye"]["error"], style="red")
+    if run["paused_since"] is not None:
+        yield Text(f"paused for {duration(now - run['paused_since'])}", style="yellow")
     if run["firing"]:
         yield Text(f"firing: {', '.join(run['firing'])}", style="red")
     if run["pending"]:

@@ -46,12 +46,14 @@ function silentFor(run, now) {
 }
 
 /** Which rules fire, what was done and whether it helped, in a sentence or three. */
-export function storyOf(run, interventions) {
-  return [failed(run), rulesNow(run), done(run, interventions), helped(interventions), unable(interventions)].filter(Boolean).join(" ");
+export function storyOf(run, interventions, now) {
+  return [failed(run), waits(run, now), rulesNow(run), done(run, interventions), helped(interventions), unable(interventions)].filter(Boolean).join(" ");
 }
 
 /** The error that ended the training. */
 const failed = ({ goodbye }) => (goodbye?.error ? `The training ended with ${goodbye.error}.` : "");
+
+const waits = ({ paused_since: since }, now) => (since === null ? "" : `The training has been paused for ${duration(Math.max(1, now - since))}.`);
 
 /** The newest that a rule wanted to do and could not, where nothing was done since. */
 function unable(interventions) {

@@ -123,7 +123,7 @@ class Run {
     const lamp = byId("health");
     lamp.className = `health large ${level}`;
     if (lamp.textContent !== word) lamp.textContent = word;
-    const story = storyOf(this.detail, this.interventions);
+    const story = storyOf(this.detail, this.interventions, now());
     if (byId("story").textContent !== story) byId("story").textContent = story;
     show(byId("vitals"), ...vitals(this.detail));
   }

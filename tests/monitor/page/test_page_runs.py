@@ -77,7 +77,11 @@ def test_who_waits_and_how_runs_ended(
     rows = "[...document.querySelectorAll('#runs tbody tr')]"
     shown = f"Object.fromEntries({rows}.map((row) => [...row.cells].map((cell) => cell.innerText)))"
     browser.until(lambda: browser.js(shown) == wanted)
-    browser.find("a[href='?run=broken']").click()
+    browser.open(f"{url}/?run=waits")
+    browser.until(
+        lambda: browser.text("#story").startswith("The training has been paused for 4 min. No rule is firing.")
+    )
+    browser.open(f"{url}/?run=broken")
     browser.until(lambda: browser.text("#story").startswith("The training ended with RuntimeError: boom. "))
 
 
