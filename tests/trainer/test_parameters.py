@@ -7,7 +7,7 @@ import pytest
 import torch
 from torch import nn
 
-from trainguard.parameters import parameters_of
+from trainguard.parameters import Parameters
 
 
 def with_a_shared_layer() -> nn.Module:
@@ -50,7 +50,65 @@ MODELS: list[Callable[[], nn.Module]] = [
 def test_the_same_parameters_in_the_same_order(make: Callable[[], nn.Module]) -> None:
     """Shared ones once, missing ones not at all, and those of a model that has its own way."""
     model = make()
-    expected = list(model.parameters())
-    assert [id(parameter) for parameter in parameters_of(model)] == [id(parameter) for parameter in expected]
+    parameters = Parameters(model)
+    assert same(parameters, model)
+    assert same(parameters, model), "as remembered"
     model.more = nn.Linear(1, 1)
-    assert len(parameters_of(model)) == len(list(model.parameters()))
+    assert same(parameters, model)
+
+
+def same(parameters: Parameters, model: nn.Module) -> bool:
+    return list(map(id, parameters.now())) == list(map(id, model.parameters()))
+
+
+def replace_a_parameter(model: nn.Sequential) -> None:
+    model[0].weight = nn.Parameter(torch.ones(1, 2))
+
+
+def replace_one_behind_torchs_back(model: nn.Sequential) -> None:
+    model[2]._parameters["weight"] = nn.Parameter(torch.ones(1, 2))
+
+
+def share_a_parameter(model: nn.Sequential) -> None:
+    model[2].weight = model[0].weight
+
+
+def lose_a_parameter(model: nn.Sequential) -> None:
+    model[2].register_parameter("bias", None)
+
+
+def replace_a_layer(model: nn.Sequential) -> None:
+    model[1] = nn.PReLU()
+
+
+def lose_a_layer(model: nn.Sequential) -> None:
+    del model[2]
+
+
+def add_a_layer_deep_below(model: nn.Sequential) -> None:
+    model[3][0].more = nn.Linear(3, 3)
+
+
+def convert(model: nn.Sequential) -> None:
+    torch.__future__.set_overwrite_module_params_on_conversion(True)
+    try:
+        model.double()
+    finally:
+        torch.__future__.set_overwrite_module_params_on_conversion(False)
+
+
+CHANGES = [
+    *(replace_a_parameter, replace_one_behind_torchs_back, share_a_parameter, lose_a_parameter),
+    *(replace_a_layer, lose_a_layer, add_a_layer_deep_below, convert),
+]
+
+
+@pytest.mark.parametrize("change", CHANGES)
+def test_whatever_changes_is_seen(change: Callable[[nn.Sequential], None]) -> None:
+    """Also where nothing changes in number."""
+    model = nn.Sequential(nn.Linear(2, 2), nn.ReLU(), nn.Linear(2, 2), nn.Sequential(nn.Linear(2, 2)))
+    parameters = Parameters(model)
+    before = list(parameters.now())
+    change(model)
+    assert same(parameters, model)
+    assert list(map(id, before)) != list(map(id, parameters.now()))

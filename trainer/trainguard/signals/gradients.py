@@ -7,7 +7,7 @@ from heapq import nlargest
 
 from torch import nn
 
-from trainguard.parameters import parameters_of
+from trainguard.parameters import Parameters
 from trainguard.signals.base import Sensor, StepView, Value, every
 from trainguard.signals.counting import count_nonfinite, on_host
 from trainguard.signals.norms import LayerNorms, grads_of, norms, total_norm
@@ -28,12 +28,12 @@ class Gradients(Sensor):
     computes = False
 
     def __init__(self, model: nn.Module) -> None:
-        self._model = model
+        self._parameters = Parameters(model)
         on_cpu = all(parameter.is_cpu for parameter in model.parameters())
         self.signals = every(grad_norm=1, nonfinite=1 if on_cpu else 100)
 
     def before_step(self, view: StepView, due: AbstractSet[str]) -> Mapping[str, Value]:
-        grads = grads_of(parameters_of(self._model)) if view.norms is None else []
+        grads = grads_of(self._parameters.now()) if view.norms is None else []
         if view.norms is None and not grads:
             return {}
         norm = total_norm(grads) if view.norms is None else on_host(view.norms.total)
@@ -42,7 +42,7 @@ class Gradients(Sensor):
             if isinstance(norm, float) and math.isfinite(norm):
                 values["nonfinite"] = 0.0
             else:
-                values["nonfinite"] = count_nonfinite(grads or grads_of(parameters_of(self._model)))
+                values["nonfinite"] = count_nonfinite(grads or grads_of(self._parameters.now()))
         return values
 
 

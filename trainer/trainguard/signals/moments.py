@@ -12,6 +12,7 @@ from collections.abc import Set as AbstractSet
 import torch
 from torch import Tensor, nn
 
+from trainguard.parameters import Parameters
 from trainguard.signals.base import Sensor, StepView, Value, every
 from trainguard.signals.counting import on_host
 from trainguard.signals.norms import alike
@@ -41,14 +42,14 @@ class RmsRatio(Sensor):
     sample_limit = 1 << 10
 
     def __init__(self, model: nn.Module) -> None:
-        self._model = model
+        self._parameters = Parameters(model)
         self._seen: list[int] = []
         self._moment = torch.zeros(0)
         self._weight = 0.0
         self._last_step = 0
 
     def before_step(self, view: StepView, due: AbstractSet[str]) -> Mapping[str, Value]:
-        parameters = matrices(self._model)
+        parameters = matrices(self._parameters)
         if not parameters:
             return {}
         samples = [sample_of(_dense_grad(parameter), self.sample_limit) for parameter in parameters]
@@ -85,7 +86,7 @@ def _dense_grad(parameter: Tensor) -> Tensor:
     return grad
 
 
-def matrices(model: nn.Module) -> list[Tensor]:
+def matrices(parameters: Parameters) -> list[Tensor]:
     """The parameters that train and have at least two axes; all that train, where none has."""
-    weights = [weight for weight in trained(model) if weight.numel()]
+    weights = [weight for weight in trained(parameters) if weight.numel()]
     return [weight for weight in weights if weight.dim() > 1] or weights

@@ -12,7 +12,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from trainguard.parameters import parameters_of
+from trainguard.parameters import Parameters
 from trainguard.signals.base import Sensor, StepView, Value, every
 from trainguard.signals.counting import Count, add, as_numpy, count_below
 from trainguard.signals.norms import norms
@@ -42,10 +42,10 @@ class Weights(Sensor):
     sample_limit = 1 << 16
 
     def __init__(self, model: nn.Module) -> None:
-        self._model = model
+        self._parameters = Parameters(model)
 
     def after_step(self, view: StepView, due: AbstractSet[str]) -> Mapping[str, Value]:
-        weights = trained(self._model)
+        weights = trained(self._parameters)
         size = sum(weight.numel() for weight in weights)
         if not size:
             return {}
@@ -76,12 +76,12 @@ class UpdateRatio(Sensor):
     sample_limit = 1 << 20
 
     def __init__(self, model: nn.Module) -> None:
-        self._model = model
+        self._parameters = Parameters(model)
         self._weights: list[Tensor] = []
         self._copies: list[Tensor] = []
 
     def before_step(self, view: StepView, due: AbstractSet[str]) -> Mapping[str, Value]:
-        self._weights = [weight for weight in trained(self._model) if weight.numel()]
+        self._weights = [weight for weight in trained(self._parameters) if weight.numel()]
         self._copies = [
             sample.to(torch.promote_types(sample.dtype, torch.float32), copy=True) for sample in self._samples()
         ]
@@ -104,9 +104,9 @@ class UpdateRatio(Sensor):
         return [sample_of(weight, self.sample_limit) for weight in self._weights]
 
 
-def trained(model: nn.Module) -> list[Tensor]:
-    """The parameters that train, each once."""
-    return [parameter for parameter in parameters_of(model) if parameter.requires_grad]
+def trained(parameters: Parameters) -> list[Tensor]:
+    """Those that train, each once."""
+    return [parameter for parameter in parameters.now() if parameter.requires_grad]
 
 
 def kappa_compressibility(weights: Tensor, kappa: float = KAPPA) -> Value:

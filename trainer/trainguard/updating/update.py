@@ -9,7 +9,7 @@ from contextlib import suppress
 from torch import Tensor
 
 from trainguard.faults import Faults
-from trainguard.parameters import parameters_of
+from trainguard.parameters import Parameters
 from trainguard.settings import Settings
 from trainguard.signals.base import StepView
 from trainguard.signals.norms import GradNorms, grad_norms, grads_of
@@ -24,7 +24,7 @@ class Update:
 
     def __init__(self, settings: Settings, gate: Gate, skipping: Skipping, faults: Faults) -> None:
         self._optimizers, self._scaler = settings.optimizers, settings.scaler
-        self._model = settings.model
+        self._parameters = Parameters(settings.model)
         self._gate, self._skipping, self._faults = gate, skipping, faults
         self._dropping = Dropping(self._optimizers, self._scaler)
         self._norms: GradNorms | None = None
@@ -33,7 +33,7 @@ class Update:
     def clip_(self, max_norm: float) -> Tensor:
         """Clip all gradients of the model; returns their norm before. Raises what torch raises."""
         self._unscale()
-        self._norms = clip_grads_(parameters_of(self._model), max_norm)
+        self._norms = clip_grads_(self._parameters.now(), max_norm)
         return self._norms.total
 
     def prepare(self, view: StepView) -> None:
@@ -80,7 +80,7 @@ class Update:
 
     def _judge(self, view: StepView) -> None:
         if view.norms is None:
-            grads = grads_of(parameters_of(self._model))
+            grads = grads_of(self._parameters.now())
             if not grads:
                 return
             view.norms = grad_norms(grads)
