@@ -12,7 +12,7 @@ from tests.trainer.support import Monitor, Run
 from trainguard import Guard
 from trainguard.clock import Clock
 from trainguard.faults import Faults
-from trainguard.measuring.budget import FIRST, LONGEST, Budget, allot
+from trainguard.measuring.budget import AT_LEAST, FIRST, LONGEST, Budget, allot
 from trainguard.measuring.meter import Duty, Meter
 from trainguard.measuring.overhead import Cost, Overhead
 from trainguard.signals.base import Sensor, StepView, Value
@@ -76,7 +76,9 @@ def test_what_is_allotted_fits(duties: list[Duty], available: float, per_sample:
     base = min(cadences)
     assert all(every % base == 0 for every in cadences)
     taken = per_sample / base + sum(each.cost.seconds / every for each, every in zip(duties, cadences, strict=True))
-    assert taken <= available * (1 + 1e-9) or max(cadences) > LONGEST - base
+    limits = [max(AT_LEAST, each.wanted) if each.names & FIRST else LONGEST for each in duties]
+    at_limit = any(every > limit - base for every, limit in zip(cadences, limits, strict=True))
+    assert at_limit or taken <= available * (1 + 1e-9)
 
 
 def test_first_things_first() -> None:
@@ -85,7 +87,8 @@ def test_first_things_first() -> None:
     assert allot(duties, 25e-6, per_sample=5e-6) == [667, 1, 7]
     assert allot(duties, 25e-6, per_sample=45e-6) == [800, 4, 8]
     assert allot(duties, 1.0, per_sample=5e-6) == [100, 1, 1]
-    assert allot(duties, -1.0, per_sample=5e-6) == [LONGEST] * 3
+    assert allot(duties, -1.0, per_sample=5e-6) == [LONGEST, AT_LEAST, LONGEST]
+    assert allot([duty("loss", 250, 1.0)], -1.0, per_sample=5e-6) == [250]
     assert allot([], 1.0, per_sample=5e-6) == []
 
 

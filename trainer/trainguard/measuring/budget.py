@@ -4,6 +4,7 @@ From what things cost (`Overhead`, `Duty`) follows what the wanted cadences woul
 cadences are stretched, in three classes one after the other: what most rules look at first, then what is wanted often,
 then the rest. A class is stretched by one factor until it fits into half of what is left, or into more where those
 after it need less. All cadences are multiples of that of the first class, so that no sample is written for their sake.
+That one has a limit, `AT_LEAST`: a guard that saves its time by looking away is none, whatever the budget.
 
 Rules lose nothing but resolution: their durations count steps by number, not samples.
 """
@@ -16,6 +17,7 @@ from trainguard.measuring.overhead import Overhead
 
 FIRST = frozenset({"loss", "grad_norm", "lr", "gated", "step_seconds"})
 OFTEN = 10
+AT_LEAST = 100
 LONGEST = 10_000
 WINDOW = 64
 MARGIN = 0.9
@@ -58,10 +60,11 @@ def allot(duties: Sequence[Duty], available: float, per_sample: float) -> list[i
         allowed = max(available / 2, available - later)
         factor = 1.0 if needs[number] <= allowed else needs[number] / allowed if allowed > 0 else LONGEST
         for duty in members:
-            every[duty] = _multiple(duty.wanted * factor, base)
+            is_first = _class_of(duty) == 0
+            every[duty] = _multiple(duty.wanted * factor, base, max(AT_LEAST, duty.wanted) if is_first else LONGEST)
         if number == 0:
             base = min(every.values())
-            every = {duty: _multiple(each, base) for duty, each in every.items()}
+            every = {duty: _multiple(each, base, LONGEST) for duty, each in every.items()}
         available -= needs[number] / factor
     return [every[duty] for duty in duties]
 
@@ -70,6 +73,6 @@ def _class_of(duty: Duty) -> int:
     return 0 if duty.names & FIRST else 1 if duty.wanted <= OFTEN else 2
 
 
-def _multiple(every: float, base: int) -> int:
-    """The smallest multiple of ``base`` that is at least ``every``, or the largest up to `LONGEST`."""
-    return base * max(1, min(ceil(every / base - 1e-9), LONGEST // base))
+def _multiple(every: float, base: int, longest: int) -> int:
+    """The smallest multiple of ``base`` that is at least ``every``, or the largest up to ``longest``."""
+    return base * max(1, min(ceil(every / base - 1e-9), longest // base))
