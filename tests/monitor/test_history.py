@@ -4,7 +4,7 @@ import pytest
 
 from tests.monitor.conftest import NewTrainer
 from tests.monitor.helpers import ScriptedTrainer
-from trainguard_monitor import columns, history
+from trainguard_monitor.recorded import columns, history
 from trainguard_monitor.recorded.history import History
 from trainguard_monitor.recorded.shelf import Shelf
 from trainguard_wire import segments

@@ -19,8 +19,9 @@ from tests.monitor.helpers import (
     running,
     until,
 )
-from trainguard_monitor import reloading, succession
+from trainguard_monitor import reloading
 from trainguard_monitor.daemon import Daemon
+from trainguard_monitor.following import succession
 from trainguard_monitor.reloading import Reloader, RuleWatch
 from trainguard_rules import load_rules
 
