@@ -7,8 +7,8 @@ import pytest
 import torch
 from click.testing import CliRunner
 
+from tests.trainer.exchange.test_embedded import RULES, derived, embedded, openings, train
 from tests.trainer.support import Run
-from tests.trainer.test_embedded import RULES, derived, embedded, openings, train
 from trainguard_monitor.cli import main
 from trainguard_monitor.following.driver import Driver
 from trainguard_rules import Engine, load_rules

@@ -9,8 +9,8 @@ import pytest
 import torch
 
 from tests.loop.support import finish, monitor, start_training
+from tests.trainer.exchange.test_embedded import derived, train
 from tests.trainer.support import Monitor, Run
-from tests.trainer.test_embedded import derived, train
 from trainguard import Guard
 from trainguard_wire import encode
 

@@ -190,7 +190,7 @@ def test_shipped_packs_load(name):
     book = load_rules([name])
     assert book.rules or book.expectations
     tests = f"test_{name.partition('/')[0]}.py"
-    assert (Path(__file__).parent / tests).exists(), "every pack has tests of its own"
+    assert (Path(__file__).parent / "packs" / tests).exists(), "every pack has tests of its own"
 
 
 @pytest.mark.parametrize(

@@ -17,7 +17,7 @@ from trainguard_monitor.metrics.collector import build_registry
 from trainguard_monitor.views.table import RulesView, RunView
 from trainguard_rules import RuleBook
 
-GOLDEN = Path(__file__).parent / "data" / "metrics.txt"
+GOLDEN = Path(__file__).parents[1] / "data" / "metrics.txt"
 
 
 class Still:

@@ -9,15 +9,15 @@ from pathlib import Path
 import pytest
 import torch
 
+from tests.trainer.checkpoints.test_bad_disks import full, place, small_disk  # noqa: F401
 from tests.trainer.support import Monitor, Run, assert_same, weights_of
-from tests.trainer.test_bad_disks import full, place, small_disk  # noqa: F401
 from trainguard import Guard
 from trainguard.checkpoints.disk import DiskRing
 
 
 def test_death_and_failure_at_each_call(tmp_path: Path) -> None:
     """At everything the ring does to the file system, and in the middle of a file: see `crashing`."""
-    command = [sys.executable, "-m", "tests.trainer.crashing", str(tmp_path / "ring")]
+    command = [sys.executable, "-m", "tests.trainer.checkpoints.crashing", str(tmp_path / "ring")]
     done = subprocess.run(command, capture_output=True, text=True, timeout=120, check=False)
     assert done.returncode == 0, done.stderr
     number, _ = done.stdout.split(maxsplit=1)

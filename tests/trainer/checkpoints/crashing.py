@@ -1,7 +1,7 @@
 """A ring of checkpoints whose process dies, or whose disk fails, at every single thing it does to the file system.
 
-Run as ``python -m tests.trainer.crashing FOLDER`` by test_crashes.py: each death is that of a forked process, and to
-fork, a process had better have no threads. Prints how many deaths and failures there were.
+Run as ``python -m tests.trainer.checkpoints.crashing FOLDER`` by test_crashes.py: each death is that of a forked
+process, and to fork, a process had better have no threads. Prints how many deaths and failures there were.
 """
 
 import errno

@@ -126,7 +126,7 @@ def train_digits(run_dir: Path | None) -> nn.Module:
 
 def test_cadences_are_those_of_the_documentation(run_dir: Path, monitor: Monitor) -> None:
     """A hundred steps, on the CPU, with nothing said about cadences."""
-    page = (Path(__file__).parents[2] / "docs/signals.md").read_text()
+    page = (Path(__file__).parents[3] / "docs/signals.md").read_text()
     said = dict(re.findall(r"^\| \[`(\w+)`\]\(#\w+\) \| \S+ \| each (step|\d+)", page, re.MULTILINE))
     run = Run()
     with Guard(run.model, run.optimizer, run_dir=run_dir, checkpoint_every=None) as guard:

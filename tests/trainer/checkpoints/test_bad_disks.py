@@ -15,8 +15,8 @@ from typing import Any
 
 import pytest
 
+from tests.trainer.exchange.test_embedded import RULES, train, trained_plainly
 from tests.trainer.support import Monitor, Run, assert_same, settle
-from tests.trainer.test_embedded import RULES, train, trained_plainly
 from trainguard import Guard
 from trainguard_wire import CodecError, Heartbeat, decode_telemetry
 

@@ -10,7 +10,7 @@ import pytest
 
 from tests.monitor.helpers import BAD_RULES, until
 
-REPOSITORY = Path(__file__).parents[2]
+REPOSITORY = Path(__file__).parents[3]
 TRAINING = """\
 import os, sys, time
 from pathlib import Path

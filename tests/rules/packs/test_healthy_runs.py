@@ -11,7 +11,7 @@ from tests.support.telemetry import ScriptedTrainer
 from trainguard_rules import load_rules
 from trainguard_wire.codec import decode_telemetry
 
-FOLDER = Path(__file__).parent / "data" / "healthy"
+FOLDER = Path(__file__).parents[1] / "data" / "healthy"
 RUNS = sorted(path.name.removesuffix(".jsonl.gz") for path in FOLDER.glob("*.jsonl.gz"))
 
 

@@ -24,7 +24,7 @@ from trainguard_rules import load_rules
 from trainguard_wire import AlertNotice, Approval, Lease, Order
 
 TOKEN = "a-token-of-many-characters"
-DATA = Path(__file__).parent / "data"
+DATA = Path(__file__).parents[1] / "data"
 WEBHOOK = json.loads((DATA / "alertmanager.json").read_text())
 RULES = """\
 groups:
