@@ -47,7 +47,7 @@ def variable(name: str, label: str, query: str) -> dashboard.QueryVariable:
 
 
 def query(expr: str, legend: str = "") -> prometheus.Dataquery:
-    return prometheus.Dataquery().datasource(SOURCE).expr(expr).legend_format(legend or "__auto").range()
+    return prometheus.Dataquery().datasource(SOURCE).expr(expr).legend_format(legend or "__auto").range().ref_id("A")
 
 
 def thresholds(steps: Steps) -> Builder[models.ThresholdsConfig]:
@@ -72,8 +72,8 @@ def lines(title: str, text: str, unit: str, *queries: prometheus.Dataquery, widt
         .legend(common.VizLegendOptions().show_legend(True).placement(common_models.LegendPlacement.BOTTOM))
         .tooltip(common.VizTooltipOptions().mode(common_models.TooltipDisplayMode.MULTI))
     )
-    for each in queries:
-        panel = panel.with_target(each)
+    for letter, each in zip(ascii_uppercase, queries, strict=False):
+        panel = panel.with_target(each.ref_id(letter))
     return panel
 
 

@@ -57,6 +57,15 @@ def test_variables(board: dict[str, Any]):
 
 
 @pytest.mark.parametrize("board", BOARDS.values(), ids=BOARDS)
+def test_the_queries_of_a_panel_are_told_apart(board: dict[str, Any]):
+    """Grafana keeps answers by ``refId``: of two with the same, one would be lost."""
+    for panel in panels_of(board):
+        named = [target["refId"] for target in panel.get("targets", ())]
+        assert all(named), panel["title"]
+        assert len(set(named)) == len(named), panel["title"]
+
+
+@pytest.mark.parametrize("board", BOARDS.values(), ids=BOARDS)
 def test_panels(board: dict[str, Any]):
     assert board["editable"] is False
     assert board["uid"].startswith("trainguard-")
