@@ -218,6 +218,33 @@ def wait_until(holds: Any) -> None:
         time.sleep(0.01)
 
 
+def test_tensors_are_let_go_of_before_all_is_done(disk: Slow) -> None:
+    """Who hears that all is written may end the process, and a thread that frees a tensor then aborts it."""
+    writer, checkpoint = Writer(disk), held(1)
+    tensor, held_on_to = weakref.ref(checkpoint.snapshot), []
+
+    class Watched(Event):
+        def set(self) -> None:
+            held_on_to.append(tensor() is not None)
+            super().set()
+
+    writer._idle = Watched()
+    writer._idle.set()
+    writer.write(checkpoint)
+    assert disk.begun.wait(30)
+    del checkpoint
+    disk.go.set()
+    assert writer.flush(30)
+    assert held_on_to == [True, False]
+
+
+def test_processes_that_end_in_the_middle_of_writing_end_in_order(tmp_path: Path) -> None:
+    """Each time, and with nothing lost: see `exiting`."""
+    command = [sys.executable, "-m", "tests.trainer.checkpoints.exiting", str(tmp_path), "6"]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=120, check=False)
+    assert (done.returncode, done.stdout) == (0, "6 x exit 0\n"), done.stderr
+
+
 AT_EXIT = """
 import os, sys, torch
 from trainguard import Guard
