@@ -49,12 +49,12 @@ class Transformer(nn.Module):
 
 WORKLOADS = (
     Workload("MLP 2x256", mlp, lambda: (torch.randn(512, 64), torch.randint(CLASSES, (512,))), 9, 150),
-    Workload("ConvNet 32x32", convnet, lambda: (torch.randn(32, 3, 32, 32), torch.randint(CLASSES, (32,))), 2, 60),
+    Workload("ConvNet 32x32", convnet, lambda: (torch.randn(32, 3, 32, 32), torch.randint(CLASSES, (32,))), 2, 50),
     Workload(
         "transformer 10M",
         Transformer,
         lambda: (torch.randint(VOCABULARY, (16, LENGTH)), torch.randint(VOCABULARY, (16, LENGTH))),
         1,
-        10,
+        8,
     ),
 )

@@ -17,7 +17,7 @@ from time import perf_counter
 from benchmarks.overhead.loops import Timed, bare, loops, watching
 from benchmarks.overhead.models import Workload
 
-WARMUP_ROUNDS = 3
+WARMUP_ROUNDS = 2
 KINDS = {1: 0.90, 10: 0.09, 100: 0.01}  # the number of a step of each kind, and how often such a step comes
 Times = dict[str, list[float]]
 
