@@ -40,11 +40,15 @@ class Half:
 
 @dataclass(frozen=True, kw_only=True)
 class Ending:
-    """How a guard met faults that nobody can mend: runs it ``stopped``, the median of steps ``after`` the strike."""
+    """How a guard met faults that nobody can mend: runs it ``stopped``, the median of steps ``after`` the strike.
+
+    ``intact``: runs whose weights at the end are as good as those of a run that was rescued.
+    """
 
     guard: str
     stopped: Share
     after: float | None
+    intact: Share
     fates: Tally
 
 
@@ -64,7 +68,7 @@ def summarize(courses: Sequence[Course]) -> Findings:
     return Findings(
         halves=tuple(half for half in halves if half is not None),
         beside=_beside(curable),
-        hopeless=tuple(_endings([course for course in courses if course.cell.fault not in usual_faults()])),
+        hopeless=tuple(_endings(courses)),
     )
 
 
@@ -73,14 +77,19 @@ def as_json(findings: Findings) -> str:
 
 
 def _beside(courses: Sequence[Course]) -> Half | None:
-    asked = {course.cell.guard for course in courses} & guards_on_request().keys()
+    """Over the strikes that any of them was run on: that part of the matrix is chosen by who runs them."""
+    asked = guards_on_request().keys()
+    strikes = {_strike(course) for course in courses if course.cell.guard in asked}
     wanted = asked | {OURS, UNWATCHED}
-    return _half("side by side", [course for course in courses if course.cell.guard in wanted]) if asked else None
+    own = [course for course in courses if course.cell.guard in wanted and _strike(course) in strikes]
+    return _half("side by side", own) if strikes else None
 
 
 def _endings(courses: Sequence[Course]) -> Iterator[Ending]:
+    reference = Reference(courses)
+    hopeless = [course for course in courses if course.cell.fault not in usual_faults()]
     for guard in usual_guards():
-        own = [course for course in courses if course.cell.guard == guard]
+        own = [course for course in hopeless if course.cell.guard == guard]
         ends = [course.stopped_at - course.struck_at for course in own if course.stopped_at is not None]
         if own:
             stopped = Share(len(ends), len(own))
@@ -88,6 +97,7 @@ def _endings(courses: Sequence[Course]) -> Iterator[Ending]:
                 guard=guard,
                 stopped=stopped,
                 after=median(ends) if ends else None,
+                intact=Share(sum(is_rescued(course, reference) for course in own), len(own)),
                 fates=tally([fate for course in own for fate in course.fates]),
             )
 

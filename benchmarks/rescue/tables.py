@@ -21,7 +21,7 @@ FATES = (
     *("helped", "did not help", "no verdict", "reverted", "escalated"),
 )
 ENDINGS = (
-    *("guard", "stopped", "after steps", "interventions"),
+    *("guard", "stopped", "after steps", "weights intact", "interventions"),
     *("helped", "did not help", "no verdict", "escalated"),
 )
 
@@ -105,6 +105,7 @@ def _ending(each: Ending) -> Row:
         each.guard,
         f"{each.stopped.hits} of {each.stopped.of}",
         "-" if each.after is None else f"{each.after:.0f}",
+        f"{each.intact.hits} of {each.intact.of}",
         *journal,
     )
 

@@ -86,9 +86,9 @@ def test_what_nothing_mends_is_told_apart():
     own = [course("nothing", "nan_for_good", nan), course("stability", "nan_for_good", nan, stopped_at=520)]
     findings = report.summarize([*COMPLETE, *own])
     assert findings.halves == report.summarize(COMPLETE).halves
-    assert {each.guard: (each.stopped, each.after) for each in findings.hopeless} == {
-        "nothing": (Share(0, 1), None),
-        "stability": (Share(1, 1), 120),
+    assert {each.guard: (each.stopped, each.after, each.intact) for each in findings.hopeless} == {
+        "nothing": (Share(0, 1), None, Share(0, 1)),
+        "stability": (Share(1, 1), 120, Share(0, 1)),
     }
     assert "What nothing mends" in tables.as_text(findings)
 
