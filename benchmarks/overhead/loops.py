@@ -8,6 +8,7 @@ they log loss and norm in each step of the usual loop; Lightning has that loop, 
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import partial
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -62,8 +63,15 @@ def bare(workload: Workload, folder: Path) -> Iterator[Timed]:
 
 
 @contextmanager
-def usual(workload: Workload, folder: Path, log: Callable[[float, float], object] | None = None) -> Iterator[Timed]:
+def usual(
+    workload: Workload,
+    folder: Path,
+    log: Callable[[float, float], object] | None = None,
+    watch: Callable[[nn.Module], object] | None = None,
+) -> Iterator[Timed]:
     loop = Loop(workload)
+    if watch is not None:
+        watch(loop.model)
 
     def step() -> None:
         loss, _ = loop.backward()
@@ -134,7 +142,8 @@ def wandb(workload: Workload, folder: Path) -> Iterator[Timed]:
     import wandb as tracker
 
     run = tracker.init(mode="offline", dir=folder, settings=tracker.Settings(silent=True))
-    with usual(workload, folder, lambda loss, norm: run.log({"loss": loss, "grad_norm": norm})) as timed:
+    watch = partial(run.watch, log="all", log_freq=100)  # histograms, as often as the guard measures what is costly
+    with usual(workload, folder, lambda loss, norm: run.log({"loss": loss, "grad_norm": norm}), watch) as timed:
         yield timed
     run.finish()
 
