@@ -20,7 +20,8 @@ from pydantic import (
 from trainguard_rules.durations import Duration
 
 Factor = Annotated[float, Field(gt=0, le=1000, allow_inf_nan=False)]
-Name = Annotated[str, Field(pattern=r"^[A-Za-z_][A-Za-z0-9_]*$", max_length=100)]
+NAME = r"^[A-Za-z_][A-Za-z0-9_]*$"
+Name = Annotated[str, Field(pattern=NAME, max_length=100)]
 MOST_SECONDS = 7 * 86400
 Magnitude = Annotated[float, Field(ge=0, allow_inf_nan=False)]
 FORMULA, NUMBER = "formula", "number"

@@ -6,7 +6,7 @@ from typing import Any
 
 import click
 
-from trainguard_monitor.cli.changing import EPILOG, Wish, changing_options, connect, person, report
+from trainguard_monitor.cli.changing import EPILOG, Wish, changing_options, connect, person, print_json, report
 from trainguard_monitor.cli.complete import actions, parameters, runs
 from trainguard_monitor.cli.faults import Fault, NotDone
 from trainguard_monitor.cli.options import url_option
@@ -56,9 +56,7 @@ def act(
     if wait:
         report(wish.outcome(decision["intervention"]), as_json=as_json)
     elif as_json:
-        import json
-
-        click.echo(json.dumps(decision, indent=2))
+        print_json(decision)
 
 
 def read(action: str, parameters: Sequence[str]) -> dict[str, Any]:

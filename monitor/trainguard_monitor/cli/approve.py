@@ -5,7 +5,7 @@ from typing import Any
 
 import click
 
-from trainguard_monitor.cli.changing import EPILOG, Wish, changing_options, connect, person, report
+from trainguard_monitor.cli.changing import EPILOG, Wish, changing_options, connect, person, print_json, report
 from trainguard_monitor.cli.complete import requests, runs
 from trainguard_monitor.cli.faults import Fault, Unreachable
 from trainguard_monitor.cli.options import url_option
@@ -51,7 +51,7 @@ def approve(
     if wait and not deny:
         report(wish.outcome(id), as_json=as_json)
     elif as_json:
-        _print(answer)
+        print_json(answer)
 
 
 def _list(run: str, url: str | None, *, as_json: bool) -> None:
@@ -59,7 +59,7 @@ def _list(run: str, url: str | None, *, as_json: bool) -> None:
 
     detail = _detail(run, url)
     if as_json:
-        _print(detail["requests"])
+        print_json(detail["requests"])
         return
     why = {rule["name"]: rule["annotations"].get("summary") or rule["expr"] for rule in detail["rules"]}
     for request in detail["requests"]:
@@ -80,9 +80,3 @@ def _detail(run: str, url: str | None) -> dict[str, Any]:
     except ClientError as error:
         raise Unreachable(str(error)) from None
     return found
-
-
-def _print(data: Any) -> None:
-    import json
-
-    click.echo(json.dumps(data, indent=2))

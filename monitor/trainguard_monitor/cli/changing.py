@@ -133,9 +133,7 @@ class Wish:
 def report(outcome: Mapping[str, Any], *, as_json: bool) -> None:
     """What became of each action, with the values before and after. Raises `NotDone` unless all were applied."""
     if as_json:
-        import json
-
-        click.echo(json.dumps(outcome, indent=2))
+        print_json(outcome)
     else:
         for action in outcome["actions"]:
             if action["status"] == "applied":
@@ -143,6 +141,12 @@ def report(outcome: Mapping[str, Any], *, as_json: bool) -> None:
     vain = [action["text"] for action in outcome["actions"] if action["status"] != "applied"]
     if vain:
         raise NotDone("\n".join(vain))
+
+
+def print_json(data: Any) -> None:
+    import json
+
+    click.echo(json.dumps(data, indent=2))
 
 
 def person() -> str:

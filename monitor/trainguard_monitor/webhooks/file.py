@@ -9,8 +9,7 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 from trainguard_monitor.private import PrivateFileError, read_private
-
-_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
+from trainguard_rules.actions import NAME
 
 
 def read_webhooks(path: Path) -> dict[str, str]:
@@ -30,7 +29,7 @@ def read_webhooks(path: Path) -> dict[str, str]:
 
 
 def _problem(name: str, url: str, known: Mapping[str, str]) -> str:
-    if not _NAME.fullmatch(name):
+    if not re.fullmatch(NAME, name):
         return f"{name!r} is not a name: letters, digits and '_', not beginning with a digit"
     if name in known:
         return f"there is already a webhook {name!r}"

@@ -7,6 +7,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Discriminator, Field, Tag
 
+from trainguard_rules.actions import NAME, Name
 from trainguard_rules.durations import Duration, Limit
 
 
@@ -22,8 +23,7 @@ def _limit(value: Any) -> Limit:
 
 DurationField = Annotated[Duration, BeforeValidator(_duration)]
 LimitField = Annotated[Limit, BeforeValidator(_limit)]
-Name = Annotated[str, Field(pattern=r"^[A-Za-z_][A-Za-z0-9_]*$", max_length=100)]
-LabelName = Annotated[str, Field(pattern=r"^[A-Za-z_][A-Za-z0-9_]*$")]
+LabelName = Annotated[str, Field(pattern=NAME)]
 ModeName = Literal["act", "approve", "observe"]
 Finite = Annotated[float, Field(allow_inf_nan=False)]
 

@@ -4,10 +4,9 @@ from typing import Annotated, Any, Literal, get_args
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, PlainValidator, model_validator
 
-from trainguard_rules.actions import ACTIONS
+from trainguard_rules.actions import ACTIONS, Name
 from trainguard_rules.durations import Duration
 from trainguard_rules.rulefile.problems import did_you_mean
-from trainguard_rules.rulefile.schema import Name
 from trainguard_rules.ruletest.scenario import END, ActionWanted
 from trainguard_rules.ruletest.series import expand
 from trainguard_wire.journal import AlertState, OutcomeStatus, Verdict

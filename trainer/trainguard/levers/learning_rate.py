@@ -145,8 +145,7 @@ class LearningRate:
         """Begin the step after ``steps_done``: bring the overlay into the groups, and look at the result."""
         if not self.exists:
             return
-        if self._overlay.is_on:
-            self._overlay.take_off()
+        self._overlay.take_off()
         if self._target is not None:
             self._reach(self._target)
         limit = None if self.ceiling is None else self._current_limit(self.ceiling, steps_done, epoch)
@@ -158,8 +157,7 @@ class LearningRate:
 
     def take_off(self) -> None:
         """Put the scheduler's own values back. Does nothing where the overlay is not on."""
-        if self._overlay.is_on:
-            self._overlay.take_off()
+        self._overlay.take_off()
 
     def state_dict(self) -> dict[str, Any]:
         """Plain types."""

@@ -18,14 +18,11 @@ Change = Callable[[int, Number], Number]
 
 
 class Overlay:
-    """The values of one hyperparameter in all param groups of all optimizers, floats or tensors of one element.
-
-    ``is_on``: put on, and not taken off since.
-    """
+    """The values of one hyperparameter in all param groups of all optimizers, floats or tensors of one element."""
 
     def __init__(self, optimizers: Sequence[Optimizer], name: str) -> None:
         self._sheets = [_Sheet(optimizer, name) for optimizer in optimizers]
-        self.is_on = False
+        self._is_on = False
 
     @property
     def groups(self) -> list[dict[str, Any]]:
@@ -36,7 +33,7 @@ class Overlay:
 
     def put_on(self, change: Change) -> None:
         """Write ``change(index of the group, its value)`` into each group that has the hyperparameter."""
-        self.is_on = True
+        self._is_on = True
         first = 0
         for sheet in self._sheets:
             sheet.put_on(change, first)
@@ -44,7 +41,9 @@ class Overlay:
 
     def take_off(self) -> None:
         """Put the schedule's own values back. Does nothing where the overlay is not on."""
-        self.is_on = False
+        if not self._is_on:
+            return
+        self._is_on = False
         for sheet in self._sheets:
             sheet.take_off()
 

@@ -34,8 +34,7 @@ class WeightDecay:
 
     def put_on(self) -> None:
         """Begin a step: bring the overlay into the groups, and look at the result."""
-        if self._overlay.is_on:
-            self._overlay.take_off()
+        self._overlay.take_off()
         self._seen = None
         if self.scale != 1.0 and self.exists:
             self._overlay.put_on(lambda _, weight_decay: weight_decay * self.scale)
@@ -43,8 +42,7 @@ class WeightDecay:
 
     def take_off(self) -> None:
         """Put the groups' own values back. Does nothing where the overlay is not on."""
-        if self._overlay.is_on:
-            self._overlay.take_off()
+        self._overlay.take_off()
 
     def state_dict(self) -> dict[str, Any]:
         return {"scale": self.scale}
