@@ -2,12 +2,13 @@
 
 from collections.abc import Iterator, Mapping, Sequence
 from itertools import chain
-from operator import methodcaller
+from operator import is_, methodcaller
 from typing import Any
 
 from torch.nn import Module, Parameter
 
 _values = methodcaller("values")
+_END = (object(),)
 
 
 class Parameters:
@@ -19,23 +20,26 @@ class Parameters:
 
     def __init__(self, model: Module) -> None:
         self._model = model
+        self._has_own_way = _has_own_way(type(model))
         self._tables: list[Mapping[str, Any]] = []
-        self._held: list[Any] = []  # so that no identity is used again
-        self._identities: list[int] = []
+        self._held: list[Any] = []
         self._found: list[Parameter] = []
 
     def now(self) -> Sequence[Parameter]:
         """As ``model.parameters()`` has them, each once and in its order."""
-        if _has_own_way(type(self._model)):
+        if self._has_own_way:
             return list(self._model.parameters())
-        if not self._tables or list(map(id, chain.from_iterable(map(_values, self._tables)))) != self._identities:
+        if not all(map(is_, self._holding(), self._held)) or not self._held:
             self._search()
         return self._found
 
+    def _holding(self) -> Iterator[Any]:
+        """What the modules hold now. It ends with a thing that no module holds, so that nothing is a part of more."""
+        return chain(chain.from_iterable(map(_values, self._tables)), _END)
+
     def _search(self) -> None:
         self._tables = [table for module in _modules_of(self._model) for table in (module._parameters, module._modules)]
-        self._held = list(chain.from_iterable(map(_values, self._tables)))
-        self._identities = list(map(id, self._held))
+        self._held = list(self._holding())
         parameters = chain.from_iterable(map(_values, self._tables[::2]))
         self._found = list({id(each): each for each in parameters if each is not None}.values())
 

@@ -9,7 +9,7 @@ from tests.trainer import formulas
 from tests.trainer.sensing import measure
 from trainguard.faults import Faults
 from trainguard.signals.activations import Activations, activations_of
-from trainguard.signals.counting import count_below, count_nonfinite, count_zeros
+from trainguard.signals.counting import count_nonfinite, counts_below
 
 DTYPES = [torch.float32, torch.float64, torch.bfloat16, torch.float16]
 
@@ -90,7 +90,7 @@ def test_what_has_no_activations() -> None:
 
 def test_a_hook_that_fails_harms_no_forward_pass(monkeypatch: pytest.MonkeyPatch) -> None:
     """It is noted, and the output is what it is."""
-    monkeypatch.setattr("trainguard.signals.activations.count_below", lambda *_: 1 / 0)
+    monkeypatch.setattr("trainguard.signals.activations.counts_below", lambda *_: 1 / 0)
     faults, model = Faults(), nn.ReLU()
     sensor = Activations(model, [model], faults)
     seen: list[torch.Tensor] = []
@@ -111,6 +111,6 @@ def test_counts(dtype: torch.dtype, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr("trainguard.signals.counting._PIECE", piece)
         for view in (tensor, tensor.t(), tensor[::2, 1:]):
             part = exact if view.numel() == 2000 else exact[::2, 1:]
-            assert int(count_below(view, 0.1)) == np.sum(np.abs(part) < 0.1)
-            assert int(count_zeros(view)) == np.sum(part == 0)
+            below = [int(count) for count in counts_below(view, 0.1, 0.01)]
+            assert below == [np.sum(np.abs(part) < 0.1), np.sum(np.abs(part) < 0.01)]
             assert int(count_nonfinite([view, view])) == 2 * np.sum(~np.isfinite(part))

@@ -24,8 +24,11 @@ class WeightDecay:
     @property
     def largest(self) -> float:
         """Of all groups, as the param groups have it now; 0 where none knows the word."""
-        groups = self._overlay.groups
-        return float(max([group.get("weight_decay", 0.0) for group in groups]))
+        first, *others = self._overlay.groups
+        largest = first.get("weight_decay", 0.0)
+        for group in others:
+            largest = max(largest, group.get("weight_decay", 0.0))
+        return float(largest)
 
     @property
     def latest(self) -> float:

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 from trainguard.faults import Faults
 from trainguard.signals.base import Sensor, StepView, Value, every
-from trainguard.signals.counting import Count, add, as_numpy, count_below, count_zeros
+from trainguard.signals.counting import Count, add, as_numpy, counts_below
 from trainguard.signals.hooks import Hooks
 
 # Elementwise activations: a softmax or an attention block of torch.nn.modules.activation is none.
@@ -23,7 +23,7 @@ ACTIVATIONS: tuple[type[nn.Module], ...] = (
     *(nn.LogSigmoid, nn.Softplus, nn.Softshrink, nn.PReLU, nn.Softsign, nn.Tanhshrink),
 )
 
-Alive = Tensor | NDArray[np.bool_]
+Mask = Tensor | NDArray[np.bool_]
 
 
 def activations_of(model: nn.Module) -> tuple[nn.Module, ...]:
@@ -72,7 +72,7 @@ class Activations(Sensor):
         if num_units := sum(len(alive) for alive in self._alive.values()):
             num_alive: Count = 0
             for alive in self._alive.values():
-                num_alive = add(num_alive, alive.sum() if isinstance(alive, Tensor) else int(np.count_nonzero(alive)))
+                num_alive = add(num_alive, _count(alive))
             values["dead_units"] = 1.0 - num_alive / num_units
         return values
 
@@ -84,32 +84,38 @@ class Activations(Sensor):
         self._num_all = 0
         self._num_small: Count = 0
         self._num_zero: Count = 0
-        self._alive: dict[tuple[nn.Module, int], Alive] = {}
+        self._alive: dict[tuple[nn.Module, int], Mask] = {}
         self._num_uses: dict[nn.Module, int] = {}
 
     def _count(self, module: nn.Module, output: Tensor) -> None:
         self._num_all += output.numel()
         if "activation_sparsity" in self._due:
-            self._num_small = add(self._num_small, count_below(output, 0.1))
-        if "zero_fraction" in self._due:
-            self._num_zero = add(self._num_zero, count_zeros(output))
-        if "dead_units" in self._due and output.dim():
-            self._look_for_life(module, output)
+            self._num_small = add(self._num_small, *counts_below(output, 0.1))
+        if "zero_fraction" in self._due or "dead_units" in self._due:
+            array = as_numpy(output)
+            nonzero: Mask = output != 0 if array is None else array != 0
+            self._num_zero = add(self._num_zero, output.numel() - _count(nonzero))
+            if "dead_units" in self._due and output.dim():
+                self._look_for_life(module, nonzero)
 
-    def _look_for_life(self, module: nn.Module, output: Tensor) -> None:
+    def _look_for_life(self, module: nn.Module, nonzero: Mask) -> None:
         use = self._num_uses.get(module, 0)
         self._num_uses[module] = use + 1
-        alive = alive_units(output)
+        alive = alive_units(nonzero)
         before = self._alive.get((module, use))
         self._alive[module, use] = alive if before is None else before | alive
 
 
-def alive_units(output: Tensor) -> Alive:
-    """For each unit of an activation, whether it is not zero on at least one sample."""
-    unit_axis = 1 if output.dim() >= 4 else output.dim() - 1
-    others = tuple(axis for axis in range(output.dim()) if axis != unit_axis)
-    array = as_numpy(output)
-    if array is not None:
-        return np.asarray((array != 0).any(axis=others))
-    alive: Tensor = (output != 0).any(dim=others) if others else output != 0
-    return alive
+def alive_units(nonzero: Mask) -> Mask:
+    """For each unit of an activation, whether at least one of its elements is not zero."""
+    num_axes = len(nonzero.shape)
+    unit_axis = 1 if num_axes >= 4 else num_axes - 1
+    others = tuple(axis for axis in range(num_axes) if axis != unit_axis)
+    if isinstance(nonzero, Tensor):
+        return nonzero.any(dim=others) if others else nonzero
+    return np.asarray(nonzero.any(axis=others))
+
+
+def _count(mask: Mask) -> Count:
+    """How many are true."""
+    return mask.sum() if isinstance(mask, Tensor) else int(np.count_nonzero(mask))

@@ -5,7 +5,7 @@ slower. On an accelerator the count is a 0-d tensor. Large tensors are gone thro
 needs little memory of its own.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 import torch
@@ -17,25 +17,24 @@ Count = int | Tensor
 _PIECE = 1 << 22
 
 
-def count_below(tensor: Tensor, threshold: float) -> Count:
-    """Elements with an absolute value below ``threshold``. A NaN is none."""
-    count: Count = 0
-    for piece in _pieces(tensor):
+def counts_below(tensor: Tensor, *thresholds: float) -> list[Count]:
+    """For each threshold, how many elements have an absolute value below it. A NaN is none of them."""
+    counts: list[Count] = [0] * len(thresholds)
+    for piece in pieces(tensor):
         array = as_numpy(piece)
         if array is None:
-            count = count + (_wide(piece).abs() < threshold).sum()
+            sizes = _wide(piece).abs()
+            counts = [count + (sizes < limit).sum() for count, limit in zip(counts, thresholds, strict=True)]
         else:
-            count += int(np.count_nonzero((array < threshold) & (array > -threshold)))
-    return count
+            counts = [
+                count + below for count, below in zip(counts, array_below(np.abs(array), thresholds), strict=True)
+            ]
+    return counts
 
 
-def count_zeros(tensor: Tensor) -> Count:
-    """Elements that are exactly zero."""
-    count: Count = 0
-    for piece in _pieces(tensor):
-        array = as_numpy(piece)
-        count = count + ((piece == 0).sum() if array is None else int(np.count_nonzero(array == 0)))
-    return count
+def array_below(sizes: NDArray[np.floating], thresholds: Sequence[float]) -> list[int]:
+    """For each threshold, how many of these are below it."""
+    return [int(np.count_nonzero(sizes < limit)) for limit in thresholds]
 
 
 def count_nonfinite(tensors: list[Tensor]) -> Count:
@@ -43,7 +42,7 @@ def count_nonfinite(tensors: list[Tensor]) -> Count:
     total: Count = 0
     for tensor in tensors:
         values = tensor.coalesce().values() if tensor.layout is torch.sparse_coo else tensor
-        for piece in _pieces(values):
+        for piece in pieces(values):
             total = add(total, (~torch.isfinite(piece)).sum())
     return total
 
@@ -68,7 +67,8 @@ def as_numpy(tensor: Tensor) -> NDArray[np.floating] | None:
     return None
 
 
-def _pieces(tensor: Tensor) -> Iterator[Tensor]:
+def pieces(tensor: Tensor) -> Iterator[Tensor]:
+    """A tensor in parts of a few million elements."""
     if tensor.numel() <= _PIECE or not tensor.is_contiguous():
         yield tensor
     else:

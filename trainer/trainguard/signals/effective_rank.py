@@ -41,7 +41,8 @@ class EffectiveRank(Sensor):
     def before_step(self, view: StepView, due: AbstractSet[str]) -> Mapping[str, Value]:
         if self._features is None or not self._features.numel():
             return {}
-        return {"effective_rank": effective_rank(rows_of(self._features, view.targets).weighted)}
+        rows = rows_of(self._features, view.targets)
+        return {"effective_rank": effective_rank(rows.counting(rows.features))}
 
     def disarm(self) -> None:
         self._hooks.remove()

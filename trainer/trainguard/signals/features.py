@@ -5,7 +5,7 @@ output of the module given to the guard. Those of the last forward pass in train
 at, with the targets handed to the guard. Rows with a negative target, an index to ignore, do not count. Of more than
 4,096 rows, as the tokens of a language model, a regular sample is taken.
 
-Classes are told apart by sorting, so that nothing waits for a device to learn how many there are.
+On an accelerator classes are told apart by sorting, so that nothing waits for it to learn how many there are.
 """
 
 import math
@@ -81,19 +81,27 @@ class Features(Sensor):
 
 
 class Rows(NamedTuple):
-    """Samples of the batch, sorted by class: features n x d, the weight of each row, and its class from 0 on.
+    """Samples of the batch: features n x d, and of each row its weight and its class, of ``num_classes`` from 0 on.
 
-    Rows that do not count have weight 0; they may have classes of their own, whose rows all weigh nothing.
-    ``classes`` is None where no targets say so.
+    Rows that do not count have weight 0; ``weights`` is None where all count, as on the CPU, which leaves the others
+    out. There may be classes without rows. ``classes`` is None where no targets say so.
     """
 
     features: Tensor
-    weights: Tensor
-    classes: Tensor | None
+    weights: Tensor | None = None
+    classes: Tensor | None = None
+    num_classes: int = 0
+
+    def counting(self, values: Tensor) -> Tensor:
+        """Values of the rows, n or n x d, with zeros for those that do not count."""
+        if self.weights is None:
+            return values
+        return values * (self.weights if values.dim() == 1 else self.weights[:, None])
 
     @property
-    def weighted(self) -> Tensor:
-        return self.features * self.weights[:, None]
+    def number(self) -> float | Tensor:
+        """How many rows count."""
+        return float(len(self.features)) if self.weights is None else self.weights.sum()
 
 
 def source_of(model: nn.Module) -> nn.Module | None:
@@ -115,17 +123,33 @@ def rows_of(features: Tensor, targets: Tensor | None) -> Rows:
     stride = stride_for(math.prod(places), ROW_LIMIT)
     features = features.flatten(0, -2)[::stride].to(torch.promote_types(features.dtype, torch.float32))
     if targets is None or targets.is_floating_point() or targets.shape != places:
-        return Rows(features, torch.ones_like(features[:, 0]), None)
-    labels, order = targets.to(features.device, non_blocking=True).flatten()[::stride].sort()
-    is_new = torch.cat([torch.zeros_like(labels[:1], dtype=torch.bool), labels[1:] != labels[:-1]])
-    return Rows(features.index_select(0, order), (labels >= 0).to(features.dtype), is_new.cumsum(0))
+        return Rows(features)
+    labels = targets.to(features.device, non_blocking=True).flatten()[::stride]
+    return _on_the_cpu(features, labels) if labels.is_cpu else _anywhere(features, labels)
+
+
+def _on_the_cpu(features: Tensor, labels: Tensor) -> Rows:
+    lowest, highest = map(int, labels.aminmax()) if labels.numel() else (0, 0)
+    if lowest < 0:
+        features, labels = features[labels >= 0], labels[labels >= 0]
+    if highest < 2 * len(labels):  # no more classes than that: they need no other numbers
+        return Rows(features, None, labels.long(), highest + 1)
+    distinct, classes = labels.unique(return_inverse=True)
+    return Rows(features, None, classes, len(distinct))
+
+
+def _anywhere(features: Tensor, labels: Tensor) -> Rows:
+    """Without learning how many classes there are: as many as rows, and most of them without any."""
+    ascending, order = labels.sort()
+    is_new = torch.cat([torch.zeros_like(ascending[:1], dtype=torch.bool), ascending[1:] != ascending[:-1]])
+    classes = torch.empty_like(order).scatter_(0, order, is_new.cumsum(0))
+    return Rows(features, (labels >= 0).to(features.dtype), classes, len(labels))
 
 
 def class_separation(rows: Rows) -> Tensor:
     counts, means = _class_means(rows, rows.features)
-    mean = rows.weighted.sum(0) / rows.weights.sum()
-    squares = (rows.features - _of_each_row(rows, means)).square().sum(1)
-    variances = _sum_by_class(rows, squares) / counts
+    mean = counts @ means / counts.sum()
+    variances = _sum_by_class(rows, _square_distances(rows, means, rows.features)) / counts
     terms = torch.linalg.vector_norm(means - mean, dim=1) / variances
     total = torch.where(counts > 1, terms, 0.0).sum()
     return torch.where((counts > 1).any(), total, torch.nan)
@@ -139,39 +163,36 @@ def class_separation_r2(rows: Rows) -> Tensor:
     1 - |m_c|^2 the mean of |u - m_c|^2, plus the share of rows of zeros: forms that do not cancel.
     """
     lengths = torch.linalg.vector_norm(rows.features, dim=1)
-    directions = rows.features.abs() / lengths.clamp(min=torch.finfo(lengths.dtype).tiny)[:, None]
+    directions = rows.features.abs().div_(lengths.clamp(min=torch.finfo(lengths.dtype).tiny)[:, None])
     counts, means = _class_means(rows, directions)
     present = (counts > 0).to(means.dtype)
-    squares = (directions - _of_each_row(rows, means)).square().sum(1) + (lengths == 0)
+    squares = _square_distances(rows, means, directions) + (lengths == 0)
     within = (_sum_by_class(rows, squares) / counts.clamp(min=1) * present).sum()
-    mean = (means * present[:, None]).sum(0) / present.sum()
+    mean = present @ means / present.sum()
     between = ((means - mean).square().sum(1) * present).sum()
     return between / (within + between)
 
 
 def feature_utilization(rows: Rows) -> Tensor:
-    num_rows = rows.weights.sum()
-    deviations = (rows.features - rows.weighted.sum(0) / num_rows) * rows.weights[:, None]
-    variances = deviations.square().sum(0) / (num_rows - 1)
+    mean = rows.counting(rows.features).sum(0) / rows.number
+    variances = rows.counting((rows.features - mean).square_()).sum(0) / (rows.number - 1)
     return (variances.sqrt() > 0.1).to(variances.dtype).mean()
 
 
-def _of_each_row(rows: Rows, means: Tensor) -> Tensor:
-    """For each row what belongs to its class."""
+def _square_distances(rows: Rows, means: Tensor, values: Tensor) -> Tensor:
+    """Of the values of each row, n x d, from the mean of its class."""
     assert rows.classes is not None
-    return means.index_select(0, rows.classes)
+    return torch.linalg.vector_norm(means.index_select(0, rows.classes).sub_(values), dim=1).square_()
 
 
 def _class_means(rows: Rows, values: Tensor) -> tuple[Tensor, Tensor]:
     """How many rows each class has, and the mean of their values: 0 where it has none."""
-    counts = _sum_by_class(rows, torch.ones_like(rows.weights))
+    counts = _sum_by_class(rows, torch.ones_like(values[:, 0]))
     return counts, _sum_by_class(rows, values) / counts.clamp(min=1)[:, None]
 
 
 def _sum_by_class(rows: Rows, values: Tensor) -> Tensor:
-    """Sums over the rows of each class that count; on an accelerator, with as many places as there are rows."""
+    """Sums over the rows of each class that count."""
     assert rows.classes is not None
-    num_classes = int(rows.classes[-1]) + 1 if rows.classes.is_cpu else len(rows.classes)
-    weights = rows.weights if values.dim() == 1 else rows.weights[:, None]
-    sums = torch.zeros(num_classes, *values.shape[1:], dtype=values.dtype, device=values.device)
-    return sums.index_add_(0, rows.classes, values * weights)
+    sums = torch.zeros(rows.num_classes, *values.shape[1:], dtype=values.dtype, device=values.device)
+    return sums.index_add_(0, rows.classes, rows.counting(values))

@@ -45,6 +45,8 @@ class RmsRatio(Sensor):
         self._parameters = Parameters(model)
         self._seen: list[int] = []
         self._moment = torch.zeros(0)
+        self._sizes = torch.zeros(0)
+        self._owners = torch.zeros(0)
         self._weight = 0.0
         self._last_step = 0
 
@@ -56,16 +58,26 @@ class RmsRatio(Sensor):
         if not alike(samples):
             samples = [sample.to(samples[0].device, torch.float32, non_blocking=True) for sample in samples]
         squares = torch.cat(samples).float().square()
-        self._learn(squares, list(map(id, parameters)), view.step)
+        seen = list(map(id, parameters))
+        if seen != self._seen or self._moment.device != squares.device:
+            self._seen = seen
+            self._begin(squares, [sample.numel() for sample in samples])
+        self._learn(squares, view.step)
         ratios = squares / (self._moment + _TINY)
-        means = [part.mean() for part in ratios.split_with_sizes([sample.numel() for sample in samples])]
-        largest = on_host(torch.stack(means).amax())
+        sums = torch.zeros_like(self._sizes).index_add_(0, self._owners, ratios)
+        largest = on_host((sums / self._sizes).amax())
         return {"rms_ratio": (largest * self._weight) ** 0.5}
 
-    def _learn(self, squares: Tensor, seen: list[int], step: int) -> None:
+    def _begin(self, squares: Tensor, sizes: list[int]) -> None:
+        """With nothing learned yet. ``_owners`` tells of each element which tensor it is of."""
+        device = squares.device
+        self._moment, self._weight = torch.zeros_like(squares), 0.0
+        self._sizes = torch.tensor(sizes, dtype=squares.dtype).to(device, non_blocking=True)
+        owners = torch.arange(len(sizes)).repeat_interleave(torch.tensor(sizes))
+        self._owners = owners.to(device, non_blocking=True)
+
+    def _learn(self, squares: Tensor, step: int) -> None:
         """Take the squares into the running mean, those that are finite; ``_weight`` is how much of it there is."""
-        if seen != self._seen or self._moment.device != squares.device:
-            self._seen, self._moment, self._weight = seen, torch.zeros_like(squares), 0.0
         share = 1.0 - self.beta ** max(1, step - self._last_step)
         self._last_step = step
         if squares.is_cpu and math.isfinite(squares.sum().item()):  # one kernel instead of six

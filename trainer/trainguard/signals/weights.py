@@ -7,6 +7,7 @@ optimizer's step. Frozen ones would drown the others and never change.
 import math
 from collections.abc import Mapping
 from collections.abc import Set as AbstractSet
+from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -14,7 +15,7 @@ from torch import Tensor, nn
 
 from trainguard.parameters import Parameters
 from trainguard.signals.base import Sensor, StepView, Value, every
-from trainguard.signals.counting import Count, add, as_numpy, count_below
+from trainguard.signals.counting import Count, add, array_below, as_numpy, counts_below, pieces
 from trainguard.signals.norms import norms
 from trainguard.signals.sampling import sample_of, sample_of_all, stride_for
 
@@ -49,17 +50,16 @@ class Weights(Sensor):
         size = sum(weight.numel() for weight in weights)
         if not size:
             return {}
-        values: dict[str, Value] = {}
-        if "compressibility" in due:
-            values["compressibility"] = _share_below(weights, 0.1, size)
-        if "prunable_fraction" in due:
-            values["prunable_fraction"] = _share_below(weights, 0.01, size)
+        census = _census_on_host(weights) or _census(weights)
+        values: dict[str, Value] = {
+            "param_norm": census.norm,
+            "compressibility": census.small / size,
+            "prunable_fraction": census.tiny / size,
+        }
+        if "pq_index" in due:
+            values["pq_index"] = 1.0 - census.sum_over_norm / math.sqrt(size)
         if "kappa_compressibility" in due:
             values["kappa_compressibility"] = kappa_compressibility(sample_of_all(weights, self.sample_limit))
-        if "param_norm" in due or "pq_index" in due:
-            values["param_norm"] = norm = torch.linalg.vector_norm(norms(weights))
-            if "pq_index" in due:
-                values["pq_index"] = 1.0 - norms(weights, 1.0).sum() / (norm * math.sqrt(size))
         return values
 
 
@@ -109,6 +109,46 @@ def trained(parameters: Parameters) -> list[Tensor]:
     return [parameter for parameter in parameters.now() if parameter.requires_grad]
 
 
+class _Census(NamedTuple):
+    """Of all weights: how many are below 0.1 and 0.01 in absolute value, their L2 norm, and L1 norm over L2 norm."""
+
+    small: Count
+    tiny: Count
+    norm: float | Tensor
+    sum_over_norm: float | Tensor
+
+
+def _census(weights: list[Tensor]) -> _Census:
+    small: Count = 0
+    tiny: Count = 0
+    for weight in weights:
+        below = counts_below(weight, *_BELOW)
+        small, tiny = add(small, below[0]), add(tiny, below[1])
+    norm = torch.linalg.vector_norm(norms(weights))
+    return _Census(small, tiny, norm, norms(weights, 1.0).sum() / norm)
+
+
+def _census_on_host(weights: list[Tensor]) -> _Census | None:
+    """By numpy, looking at each absolute value once; None where it cannot read them."""
+    small = tiny = 0
+    total = squares = 0.0
+    for weight in weights:
+        for piece in pieces(weight):
+            array = as_numpy(piece)
+            if array is None:
+                return None
+            sizes = np.abs(array).reshape(-1)
+            below = array_below(sizes, _BELOW)
+            small, tiny = small + below[0], tiny + below[1]
+            with np.errstate(over="ignore", invalid="ignore"):
+                total, squares = total + float(sizes.sum()), squares + float(sizes @ sizes)
+    norm = math.sqrt(squares)
+    return _Census(small, tiny, norm, total / norm if norm else math.nan)
+
+
+_BELOW = (0.1, 0.01)
+
+
 def kappa_compressibility(weights: Tensor, kappa: float = KAPPA) -> Value:
     """1 - ||w - top(w)||_2 / ||w||_2 of a vector, where top keeps the ceil(kappa d) largest in absolute value."""
     num_rest = weights.numel() - math.ceil(kappa * weights.numel())
@@ -118,12 +158,8 @@ def kappa_compressibility(weights: Tensor, kappa: float = KAPPA) -> Value:
         kept: Tensor = 1.0 - torch.linalg.vector_norm(ascending[:num_rest]) / torch.linalg.vector_norm(ascending)
         return kept
     small_first = np.partition(np.abs(array), num_rest)
-    with np.errstate(invalid="ignore"):
-        return float(1.0 - np.linalg.norm(small_first[:num_rest]) / np.linalg.norm(small_first))
-
-
-def _share_below(weights: list[Tensor], threshold: float, size: int) -> Value:
-    count: Count = 0
-    for weight in weights:
-        count = add(count, count_below(weight, threshold))
-    return count / size
+    rest, largest = small_first[:num_rest], small_first[num_rest:]
+    with np.errstate(over="ignore", invalid="ignore"):
+        of_rest, of_largest = float(rest @ rest), float(largest @ largest)
+    of_all = of_rest + of_largest
+    return 1.0 - math.sqrt(of_rest / of_all) if of_all else math.nan

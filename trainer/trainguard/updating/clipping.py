@@ -18,14 +18,14 @@ _SAFELY = 0.999
 def clip_grads_(parameters: Sequence[Tensor], max_norm: float) -> GradNorms:
     """Clip in place; returns the norms before. Sparse gradients, which torch does not clip, are clipped as well."""
     grads = grads_of(parameters)
-    if any(grad.requires_grad for grad in grads):  # of a backward pass that can be differentiated itself
-        return GradNorms(torch.nn.utils.clip_grad_norm_(parameters, max_norm), None)
     if grads and alike(grads):
         each = torch.stack(torch._foreach_norm(grads, 2.0))
-        norms = GradNorms(torch.linalg.vector_norm(each), each)
-        if not (norms.total.is_cpu and norms.total.item() < _SAFELY * max_norm):
-            torch._foreach_mul_(grads, _coefficient(norms.total, max_norm))
-        return norms
+        total = torch.linalg.vector_norm(each)
+        if total.requires_grad:  # of a backward pass that can be differentiated itself
+            return GradNorms(torch.nn.utils.clip_grad_norm_(parameters, max_norm), None)
+        if not (total.is_cpu and total.item() < _SAFELY * max_norm):
+            torch._foreach_mul_(grads, _coefficient(total, max_norm))
+        return GradNorms(total, each)
     if any(grad.is_sparse for grad in grads):
         norms = grad_norms(grads)
         for grad in grads:
