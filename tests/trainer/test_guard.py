@@ -123,7 +123,7 @@ def test_state_dict_round_trip(run_dir: Path, monitor: Monitor) -> None:
         first.train(guard, 3)
         state = json.loads(json.dumps(guard.state_dict()))
     second = Run(lambda parameters: torch.optim.SGD(parameters, lr=0.1, weight_decay=0.01))
-    with Guard(second.model, second.optimizer, run_dir=run_dir) as guard:
+    with Guard(second.model, second.optimizer, run_dir=run_dir, every={"weight_decay": 1}) as guard:
         guard.load_state_dict(state)
         guard.load_state_dict(state)
         second.train(guard)

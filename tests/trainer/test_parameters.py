@@ -85,6 +85,14 @@ def lose_a_layer(model: nn.Sequential) -> None:
     del model[2]
 
 
+def lose_the_last_of_all(model: nn.Sequential) -> None:
+    del model[3][0].bias
+
+
+def add_one_after_the_last(model: nn.Sequential) -> None:
+    model[3][0].more = nn.Parameter(torch.ones(1))
+
+
 def add_a_layer_deep_below(model: nn.Sequential) -> None:
     model[3][0].more = nn.Linear(3, 3)
 
@@ -100,6 +108,7 @@ def convert(model: nn.Sequential) -> None:
 CHANGES = [
     *(replace_a_parameter, replace_one_behind_torchs_back, share_a_parameter, lose_a_parameter),
     *(replace_a_layer, lose_a_layer, add_a_layer_deep_below, convert),
+    *(lose_the_last_of_all, add_one_after_the_last),
 ]
 
 

@@ -109,6 +109,24 @@ def test_clip_of_mixed_types_and_of_nothing(run_dir: Path) -> None:
     guard.close()
 
 
+@pytest.mark.filterwarnings("ignore:Using backward:UserWarning")  # torch's, of what is done here on purpose
+@pytest.mark.parametrize("max_norm", [0.01, 1e9])
+def test_clip_of_gradients_that_have_gradients(max_norm: float, run_dir: Path) -> None:
+    """Of a backward pass with ``create_graph=True``: what torch leaves, and what comes of it when it is derived."""
+    ours, theirs = twice = [Run(), Run()]
+    for run in twice:
+        x = torch.ones(1, 8)
+        run.model.eval()(x).square().sum().backward(create_graph=True)
+    with Guard(ours.model, ours.optimizer, run_dir=run_dir, checkpoint_every=None) as guard:
+        norm = guard.clip_(max_norm)
+    expected = torch.nn.utils.clip_grad_norm_(theirs.model.parameters(), max_norm)
+    assert_same({"norm": norm.detach()}, {"norm": expected.detach()})
+    assert_same(gradients(ours), gradients(theirs))
+    for run in twice:
+        sum(grad.square().sum() for grad in gradients(run).values()).backward()
+    assert_same(gradients(ours), gradients(theirs))
+
+
 @pytest.mark.parametrize("max_norm", [0.01, 1e9])
 def test_clip_of_sparse_gradients(max_norm: float, run_dir: Path) -> None:
     """torch refuses to clip them; they are scaled like the dense ones beside them."""

@@ -124,7 +124,7 @@ class Stepper:
 
     def wait(self) -> None:
         """Where the run was paused: look at control, and say that training is alive, until it is not any more."""
-        if self._pausing.wait(self._look):
+        if self._pausing.is_on and self._pausing.wait(self._look):
             self._last_step = self._ticks()
 
     def _look(self) -> None:
@@ -165,7 +165,7 @@ class Stepper:
             self._seat.leave()
 
     def _report(self, view: StepView) -> None:
-        if self._inbox.is_waiting:
+        if self._inbox.pending:
             self._inbox.settle_seen()
         values = self._meter.finish(view)
         self._published = bool(values)
@@ -196,7 +196,7 @@ class Stepper:
     def _publish(self, readings: Iterable[Reading]) -> None:
         for reading in readings:
             self.last.update(reading.values)
-            if self._inbox.is_waiting:
+            if self._inbox.pending:
                 self._inbox.settle(reading)
             self._emitter.sample(reading)
 

@@ -164,7 +164,7 @@ class SegmentReader:
 
     def _advance(self) -> bool:
         """At the end of a segment: go on in the next one, once there is one and this one is read dry."""
-        if self._following() is None:
+        if self._next_path is None or not os.access(self._next_path, os.F_OK):
             return False
         assert self._fd is not None
         rest = os.read(self._fd, READ_BYTES)
@@ -174,15 +174,15 @@ class SegmentReader:
         self.torn += bool(self._partial)
         return self._open_following()
 
-    def _following(self) -> str | None:
-        if self._next_path is None:
-            first = next(iter(segment_numbers(self.directory)), None)
-            return None if first is None else str(segment_path(self.directory, first))
-        return self._next_path if os.access(self._next_path, os.F_OK) else None  # unlike stat, it raises nothing
-
     def _open_following(self) -> bool:
-        path = self._following()
+        if self._next_path is not None and not os.access(self._next_path, os.F_OK):  # unlike stat, it raises nothing
+            return False
+        path = self._next_path or self._first()
         return path is not None and self._open(path)
+
+    def _first(self) -> str | None:
+        first = next(iter(segment_numbers(self.directory)), None)
+        return None if first is None else str(segment_path(self.directory, first))
 
     def _open(self, path: str) -> bool:
         try:

@@ -37,7 +37,8 @@ class Watched(Run):
 def test_it_is_scaled_where_there_is_some_up_to_the_cap(run_dir: Path, monitor: Monitor) -> None:
     """The largest is capped, the others keep their ratio to it, and groups at 0 stay at 0."""
     run = Watched()
-    with Guard(run.model, run.optimizer, run_dir=run_dir, checkpoint_every=None) as guard:
+    each_step: Any = {"weight_decay": 1}
+    with Guard(run.model, run.optimizer, run_dir=run_dir, checkpoint_every=None, every=each_step) as guard:
         monitor.ask(("scale_weight_decay", {"factor": 4.0, "max": 0.2}))
         run.train(guard, 2)
         assert run.groups == [0.1, 0.01, 0.0]

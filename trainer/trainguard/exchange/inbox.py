@@ -4,7 +4,7 @@ An intervention is carried out at most once (by id), only in the generation it w
 expiry. Its actions are steps of one plan: where one is refused or fails, those after it are refused. A restore
 among them opens a new generation, and the plan goes on in it.
 
-Some actions show their effect only in the next step. Their acknowledgement waits for it in ``_pending``.
+Some actions show their effect only in the next step. Their acknowledgement waits for it in ``pending``.
 """
 
 from collections.abc import Mapping, Sequence
@@ -40,7 +40,10 @@ class _Waiting(NamedTuple):
 
 
 class Inbox:
-    """Reads control, once it is connected, and obeys."""
+    """Reads control, once it is connected, and obeys.
+
+    ``pending`` are the actions that wait for a step to show their effect.
+    """
 
     def __init__(
         self,
@@ -56,7 +59,7 @@ class Inbox:
         self._checkpointer = checkpointer
         self._emitter, self._progress, self._faults = emitter, progress, faults
         self._seen: set[str] = set()
-        self._pending: list[_Waiting] = []
+        self.pending: list[_Waiting] = []
 
     @property
     def kinds(self) -> tuple[str, ...]:
@@ -78,27 +81,22 @@ class Inbox:
                 self._faults.note("control", error)
         return has_come
 
-    @property
-    def is_waiting(self) -> bool:
-        """Whether an action waits for a step to show its effect."""
-        return bool(self._pending)
-
     def settle_seen(self) -> None:
         """Acknowledge the actions whose effect could be seen in the step just done, without its values."""
-        self._settle({}, [each for each in self._pending if not each.outcome.needs_values])
+        self._settle({}, [each for each in self.pending if not each.outcome.needs_values])
 
     def settle(self, reading: Reading) -> None:
         """Acknowledge the actions whose effect the values of a step show."""
-        self._settle(reading.values, [each for each in self._pending if each.since < reading.at.step])
+        self._settle(reading.values, [each for each in self.pending if each.since < reading.at.step])
 
     def give_up(self, reason: str) -> None:
         """Acknowledge as expired what was still waiting for a next step."""
-        pending, self._pending = self._pending, []
+        pending, self.pending = self.pending, []
         for each in pending:
             self._emitter.ack(each.action, "expired", reason=reason)
 
     def _settle(self, values: Mapping[str, float], due: Sequence[_Waiting]) -> None:
-        self._pending = [each for each in self._pending if each not in due]
+        self.pending = [each for each in self.pending if each not in due]
         for each in due:
             try:
                 done = each.outcome.settle(values)
@@ -150,7 +148,7 @@ class Inbox:
             self._failed(action, error)
             return False
         if isinstance(outcome, Pending):
-            self._pending.append(_Waiting(action, outcome, self._progress.step))
+            self.pending.append(_Waiting(action, outcome, self._progress.step))
         else:
             self._applied(action, outcome)
         return True

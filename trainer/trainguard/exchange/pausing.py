@@ -40,7 +40,7 @@ class Pausing:
         return self._clock.ticks() - self._began
 
     def wait(self, look: Callable[[], None]) -> bool:
-        """As long as the pause is on, calling ``look`` again and again. False where there was nothing to wait for."""
+        """As long as the pause is on, calling ``look`` again and again; whether it was on."""
         if not self.is_on:
             return False
         while self.is_on:

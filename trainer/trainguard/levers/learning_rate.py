@@ -84,8 +84,8 @@ class LearningRate:
     """
 
     def __init__(self, optimizers: Sequence[Optimizer]) -> None:
-        self._overlay, self._first = Overlay(optimizers, "lr"), optimizers[0]
-        self.exists = all(isinstance(group.get("lr"), int | float | Tensor) for group in self._overlay.groups)
+        self.overlay, self._first = Overlay(optimizers, "lr"), optimizers[0]
+        self.exists = all(isinstance(group.get("lr"), int | float | Tensor) for group in self.overlay.groups)
         self.scale = 1.0
         self.ceiling: Ceiling | None = None
         self.seen: Number | None = None
@@ -97,7 +97,7 @@ class LearningRate:
     @property
     def base(self) -> float:
         """The scheduler's own value for the first group. Only meaningful while the overlay is off."""
-        return float(self._overlay.groups[0]["lr"])
+        return float(self.overlay.groups[0]["lr"])
 
     @property
     def latest(self) -> float:
@@ -135,9 +135,9 @@ class LearningRate:
 
     def hold(self, lr: float) -> None:
         """From the next step on use ``lr`` in the first group, whatever the scheduler says."""
-        lrs = [float(group["lr"]) for group in self._overlay.groups]
+        lrs = [float(group["lr"]) for group in self.overlay.groups]
         if not lrs[0]:
-            lrs = [float(group.get("initial_lr", 1.0)) for group in self._overlay.groups]
+            lrs = [float(group.get("initial_lr", 1.0)) for group in self.overlay.groups]
         self.load_state_dict(_NOTHING)
         self._held = Hold(lr, tuple(each / lrs[0] if lrs[0] else 1.0 for each in lrs))
 
@@ -145,7 +145,8 @@ class LearningRate:
         """Begin the step after ``steps_done``: bring the overlay into the groups, and look at the result."""
         if not self.exists:
             return
-        self._overlay.take_off()
+        if self.overlay.is_on:
+            self.overlay.take_off()
         if self._target is not None:
             self._reach(self._target)
         limit = None if self.ceiling is None else self._current_limit(self.ceiling, steps_done, epoch)
@@ -154,10 +155,6 @@ class LearningRate:
             self.seen, self.seen_scale = self._look(), 1.0
         else:
             self._write(scale, limit, self._held)
-
-    def take_off(self) -> None:
-        """Put the scheduler's own values back. Does nothing where the overlay is not on."""
-        self._overlay.take_off()
 
     def state_dict(self) -> dict[str, Any]:
         """Plain types."""
@@ -196,9 +193,9 @@ class LearningRate:
     def _write(self, scale: float, limit: float | None, held: Hold | None) -> None:
         base = self._look()
         if held is None:
-            self._overlay.put_on(lambda _, lr: at_most(lr * scale, limit))
+            self.overlay.put_on(lambda _, lr: at_most(lr * scale, limit))
         else:
-            self._overlay.put_on(lambda index, _: at_most(held.value(index) * scale, limit))
+            self.overlay.put_on(lambda index, _: at_most(held.value(index) * scale, limit))
         self.seen = self._look()
         self.seen_scale = scale if held is None and limit is None else ratio(self.seen, base, scale)
 

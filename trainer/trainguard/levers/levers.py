@@ -38,11 +38,13 @@ class Levers:
     def take_off(self) -> None:
         """End the step, whatever became of it. May be called at any time."""
         try:
-            self.learning_rate.take_off()
+            if self.learning_rate.overlay.is_on:
+                self.learning_rate.overlay.take_off()
         except Exception as error:
             self._faults.note("lr", error)
         try:
-            self.weight_decay.take_off()
+            if self.weight_decay.overlay.is_on:
+                self.weight_decay.overlay.take_off()
         except Exception as error:
             self._faults.note("weight_decay", error)
 

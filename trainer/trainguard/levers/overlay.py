@@ -18,11 +18,14 @@ Change = Callable[[int, Number], Number]
 
 
 class Overlay:
-    """The values of one hyperparameter in all param groups of all optimizers, floats or tensors of one element."""
+    """The values of one hyperparameter in all param groups of all optimizers, floats or tensors of one element.
+
+    ``is_on``: between `put_on` and `take_off`.
+    """
 
     def __init__(self, optimizers: Sequence[Optimizer], name: str) -> None:
         self._sheets = [_Sheet(optimizer, name) for optimizer in optimizers]
-        self._is_on = False
+        self.is_on = False
 
     @property
     def groups(self) -> list[dict[str, Any]]:
@@ -33,17 +36,17 @@ class Overlay:
 
     def put_on(self, change: Change) -> None:
         """Write ``change(index of the group, its value)`` into each group that has the hyperparameter."""
-        self._is_on = True
+        self.is_on = True
         first = 0
         for sheet in self._sheets:
             sheet.put_on(change, first)
             first += len(sheet.groups)
 
     def take_off(self) -> None:
-        """Put the schedule's own values back. Does nothing where the overlay is not on."""
-        if not self._is_on:
+        """Put the schedule's own values back, where the overlay is on."""
+        if not self.is_on:
             return
-        self._is_on = False
+        self.is_on = False
         for sheet in self._sheets:
             sheet.take_off()
 

@@ -16,15 +16,15 @@ class WeightDecay:
     """The weight decay of all param groups under ``scale``."""
 
     def __init__(self, optimizers: Sequence[Optimizer]) -> None:
-        self._overlay = Overlay(optimizers, "weight_decay")
-        self.exists = any("weight_decay" in group for group in self._overlay.groups)
+        self.overlay = Overlay(optimizers, "weight_decay")
+        self.exists = any("weight_decay" in group for group in self.overlay.groups)
         self.scale = 1.0
         self._seen: float | None = None
 
     @property
     def largest(self) -> float:
         """Of all groups, as the param groups have it now; 0 where none knows the word."""
-        first, *others = self._overlay.groups
+        first, *others = self.overlay.groups
         largest = first.get("weight_decay", 0.0)
         for group in others:
             largest = max(largest, group.get("weight_decay", 0.0))
@@ -37,15 +37,12 @@ class WeightDecay:
 
     def put_on(self) -> None:
         """Begin a step: bring the overlay into the groups, and look at the result."""
-        self._overlay.take_off()
+        if self.overlay.is_on:
+            self.overlay.take_off()
         self._seen = None
         if self.scale != 1.0 and self.exists:
-            self._overlay.put_on(lambda _, weight_decay: weight_decay * self.scale)
+            self.overlay.put_on(lambda _, weight_decay: weight_decay * self.scale)
             self._seen = self.largest
-
-    def take_off(self) -> None:
-        """Put the groups' own values back. Does nothing where the overlay is not on."""
-        self._overlay.take_off()
 
     def state_dict(self) -> dict[str, Any]:
         return {"scale": self.scale}

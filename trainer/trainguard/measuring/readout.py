@@ -11,7 +11,7 @@ step waits for the readings of the one before, so that they come out exactly one
 from collections import deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from math import nan
-from typing import NamedTuple, cast
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
@@ -103,7 +103,7 @@ class Readout:
         Norms of layers are one value, of whatever name.
         """
         if not self._waiting and set(map(type, values.values())) == {float}:
-            return [Reading(at, cast(Numbers, values))]
+            return [Reading(at, values)]  # type: ignore[arg-type]  # floats, as was just seen
         numbers: Numbers = {}
         remote: dict[torch.device, dict[str, Tensor]] = {}
         layers: LayerNorms | None = None

@@ -67,9 +67,9 @@ class Features(Sensor):
             values["feature_utilization"] = feature_utilization(rows)
         if rows.classes is not None:
             if "class_separation" in due:
-                values["class_separation"] = class_separation(rows)
+                values["class_separation"] = class_separation(rows, rows.classes)
             if "class_separation_r2" in due:
-                values["class_separation_r2"] = class_separation_r2(rows)
+                values["class_separation_r2"] = class_separation_r2(rows, rows.classes)
         return values
 
     def disarm(self) -> None:
@@ -80,17 +80,23 @@ class Features(Sensor):
         self._features = features.clone()  # the next layer may work in place
 
 
+class Classes(NamedTuple):
+    """The class of each row, from 0 on, and how many rows of each class count: there may be classes without any."""
+
+    of_rows: Tensor
+    counts: Tensor
+
+
 class Rows(NamedTuple):
-    """Samples of the batch: features n x d, and of each row its weight and its class, of ``num_classes`` from 0 on.
+    """Samples of the batch: features n x d, and of each row its weight and its class.
 
     Rows that do not count have weight 0; ``weights`` is None where all count, as on the CPU, which leaves the others
-    out. There may be classes without rows. ``classes`` is None where no targets say so.
+    out. ``classes`` is None where no targets say so.
     """
 
     features: Tensor
     weights: Tensor | None = None
-    classes: Tensor | None = None
-    num_classes: int = 0
+    classes: Classes | None = None
 
     def counting(self, values: Tensor) -> Tensor:
         """Values of the rows, n or n x d, with zeros for those that do not count."""
@@ -129,13 +135,13 @@ def rows_of(features: Tensor, targets: Tensor | None) -> Rows:
 
 
 def _on_the_cpu(features: Tensor, labels: Tensor) -> Rows:
+    labels = labels.long()
     lowest, highest = map(int, labels.aminmax()) if labels.numel() else (0, 0)
     if lowest < 0:
         features, labels = features[labels >= 0], labels[labels >= 0]
-    if highest < 2 * len(labels):  # no more classes than that: they need no other numbers
-        return Rows(features, None, labels.long(), highest + 1)
-    distinct, classes = labels.unique(return_inverse=True)
-    return Rows(features, None, classes, len(distinct))
+    if highest >= 2 * len(labels):
+        labels = labels.unique(return_inverse=True)[1]  # type: ignore[no-untyped-call]
+    return Rows(features, None, Classes(labels, torch.bincount(labels).to(features.dtype)))
 
 
 def _anywhere(features: Tensor, labels: Tensor) -> Rows:
@@ -143,19 +149,20 @@ def _anywhere(features: Tensor, labels: Tensor) -> Rows:
     ascending, order = labels.sort()
     is_new = torch.cat([torch.zeros_like(ascending[:1], dtype=torch.bool), ascending[1:] != ascending[:-1]])
     classes = torch.empty_like(order).scatter_(0, order, is_new.cumsum(0))
-    return Rows(features, (labels >= 0).to(features.dtype), classes, len(labels))
+    weights = (labels >= 0).to(features.dtype)
+    return Rows(features, weights, Classes(classes, torch.zeros_like(weights).index_add_(0, classes, weights)))
 
 
-def class_separation(rows: Rows) -> Tensor:
-    counts, means = _class_means(rows, rows.features)
+def class_separation(rows: Rows, classes: Classes) -> Tensor:
+    counts, means = classes.counts, _means(rows, classes, rows.features)
     mean = counts @ means / counts.sum()
-    variances = _sum_by_class(rows, _square_distances(rows, means, rows.features)) / counts
+    variances = _sums(rows, classes, _square_distances(classes, means, rows.features)) / counts
     terms = torch.linalg.vector_norm(means - mean, dim=1) / variances
     total = torch.where(counts > 1, terms, 0.0).sum()
     return torch.where((counts > 1).any(), total, torch.nan)
 
 
-def class_separation_r2(rows: Rows) -> Tensor:
+def class_separation_r2(rows: Rows, classes: Classes) -> Tensor:
     """By sums over classes instead of over pairs.
 
     With u the rows of |z| over their lengths, m_c the mean of u in a class and m the mean of the m_c, d_within is
@@ -164,10 +171,10 @@ def class_separation_r2(rows: Rows) -> Tensor:
     """
     lengths = torch.linalg.vector_norm(rows.features, dim=1)
     directions = rows.features.abs().div_(lengths.clamp(min=torch.finfo(lengths.dtype).tiny)[:, None])
-    counts, means = _class_means(rows, directions)
-    present = (counts > 0).to(means.dtype)
-    squares = _square_distances(rows, means, directions) + (lengths == 0)
-    within = (_sum_by_class(rows, squares) / counts.clamp(min=1) * present).sum()
+    means = _means(rows, classes, directions)
+    present = (classes.counts > 0).to(means.dtype)
+    squares = _square_distances(classes, means, directions) + (lengths == 0)
+    within = (_sums(rows, classes, squares) / classes.counts.clamp(min=1) * present).sum()
     mean = present @ means / present.sum()
     between = ((means - mean).square().sum(1) * present).sum()
     return between / (within + between)
@@ -179,20 +186,18 @@ def feature_utilization(rows: Rows) -> Tensor:
     return (variances.sqrt() > 0.1).to(variances.dtype).mean()
 
 
-def _square_distances(rows: Rows, means: Tensor, values: Tensor) -> Tensor:
+def _square_distances(classes: Classes, means: Tensor, values: Tensor) -> Tensor:
     """Of the values of each row, n x d, from the mean of its class."""
-    assert rows.classes is not None
-    return torch.linalg.vector_norm(means.index_select(0, rows.classes).sub_(values), dim=1).square_()
+    distances: Tensor = torch.linalg.vector_norm(means.index_select(0, classes.of_rows).sub_(values), dim=1)
+    return distances.square_()
 
 
-def _class_means(rows: Rows, values: Tensor) -> tuple[Tensor, Tensor]:
-    """How many rows each class has, and the mean of their values: 0 where it has none."""
-    counts = _sum_by_class(rows, torch.ones_like(values[:, 0]))
-    return counts, _sum_by_class(rows, values) / counts.clamp(min=1)[:, None]
+def _means(rows: Rows, classes: Classes, values: Tensor) -> Tensor:
+    """Over the rows of each class: 0 where it has none."""
+    return _sums(rows, classes, values).div_(classes.counts.clamp(min=1)[:, None])
 
 
-def _sum_by_class(rows: Rows, values: Tensor) -> Tensor:
-    """Sums over the rows of each class that count."""
-    assert rows.classes is not None
-    sums = torch.zeros(rows.num_classes, *values.shape[1:], dtype=values.dtype, device=values.device)
-    return sums.index_add_(0, rows.classes, rows.counting(values))
+def _sums(rows: Rows, classes: Classes, values: Tensor) -> Tensor:
+    """Over the rows of each class that count."""
+    sums = torch.zeros(len(classes.counts), *values.shape[1:], dtype=values.dtype, device=values.device)
+    return sums.index_add_(0, classes.of_rows, rows.counting(values))

@@ -31,7 +31,7 @@ class WeightDecaySensor(Sensor):
 
     name = "weight_decay"
     computes = False
-    signals = every(weight_decay=1)
+    signals = every(weight_decay=10)
 
     def __init__(self, weight_decay: WeightDecay) -> None:
         self._weight_decay = weight_decay

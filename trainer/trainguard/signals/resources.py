@@ -5,14 +5,13 @@ import resource
 import sys
 from collections.abc import Mapping
 from collections.abc import Set as AbstractSet
-from pathlib import Path
 
 import torch
 from torch import nn
 
 from trainguard.signals.base import Sensor, StepView, Value, every
 
-_STATM = Path("/proc/self/statm")
+_STATM = "/proc/self/statm"
 
 
 class Time(Sensor):
@@ -59,7 +58,11 @@ class Memory(Sensor):
 def resident_bytes() -> int:
     """Memory of this process that is resident; where the system does not tell, the most that ever was."""
     try:
-        return int(_STATM.read_bytes().split()[1]) * os.sysconf("SC_PAGE_SIZE")
+        statm = os.open(_STATM, os.O_RDONLY | os.O_CLOEXEC)
+        try:
+            return int(os.read(statm, 256).split()[1]) * os.sysconf("SC_PAGE_SIZE")
+        finally:
+            os.close(statm)
     except OSError:
         peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
         return peak if sys.platform == "darwin" else peak * 1024

@@ -18,4 +18,4 @@ class SkippingSensor(Sensor):
         self._skipping = skipping
 
     def before_step(self, view: StepView, due: AbstractSet[str]) -> Mapping[str, Value]:
-        return {"skipped": float(view.step <= self._skipping.until)} if self._skipping.used else {}
+        return {"skipped": float(view.step <= self._skipping.until)} if self._skipping.until else {}

@@ -9,7 +9,7 @@ from typing import Any
 
 
 class Skipping:
-    """The updates up to and with step ``until`` are dropped. ``used``: whether that was ever asked for.
+    """The updates up to and with step ``until`` are dropped; 0 where that was never asked for.
 
     ``last`` is the last step whose update was dropped, 0 before the first.
     """
@@ -17,10 +17,6 @@ class Skipping:
     def __init__(self) -> None:
         self.until = 0
         self.last = 0
-
-    @property
-    def used(self) -> bool:
-        return self.until > 0
 
     def left(self, step: int) -> int:
         """How many updates are to be dropped after ``step``."""

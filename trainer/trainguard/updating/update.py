@@ -32,7 +32,8 @@ class Update:
 
     def clip_(self, max_norm: float) -> Tensor:
         """Clip all gradients of the model; returns their norm before. Raises what torch raises."""
-        self._unscale()
+        if self._scaler is not None:
+            self._unscale()
         self._norms = clip_grads_(self._parameters.now(), max_norm)
         return self._norms.total
 
@@ -42,7 +43,7 @@ class Update:
         if self._scaler is not None:
             with self._faults.around("scaler"):
                 self._unscale()
-        if self._skipping.used and self._skipping.drops(view.step):
+        if self._skipping.until and self._skipping.drops(view.step):
             self._dropping.drop()
         elif self._gate.is_on:
             with self._faults.around("gate"):
@@ -72,7 +73,7 @@ class Update:
                 self._dropping.after()
 
     def _unscale(self) -> None:
-        if self._scaler is not None and not self._unscaled:
+        if not self._unscaled:
             self._unscaled = True
             for optimizer in self._optimizers:
                 with suppress(RuntimeError):  # the loop has done so itself
