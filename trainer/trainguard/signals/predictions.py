@@ -50,14 +50,14 @@ class Predictions(Sensor):
         logits = classes_last(view)
         if logits is None:
             return {}
-        logits, axis = _by_class(_some_rows(logits, self.sample_limit))
+        logits = _some_rows(logits, self.sample_limit)
         values: dict[str, Value] = {}
         if "confidence" in due or "confidence_normalized" in due:
-            values["confidence"] = confidence = mean_largest_share(logits, axis)
-            chance = 1.0 / logits.shape[axis]
+            values["confidence"] = confidence = mean_largest_share(logits)
+            chance = 1.0 / logits.shape[-1]
             values["confidence_normalized"] = (confidence - chance) / (1.0 - chance)
         if "prediction_entropy" in due:
-            values["prediction_entropy"] = prediction_entropy(logits, axis)
+            values["prediction_entropy"] = prediction_entropy(logits)
         return values
 
 
@@ -89,37 +89,31 @@ class BiasConflict(Sensor):
         return {"bias_conflict_loss_share": torch.where(groups != targets, losses, 0.0).sum() / losses.sum()}
 
 
-def mean_largest_share(logits: Tensor, axis: int = -1) -> float | Tensor:
-    """The mean over all rows of the largest softmax probability; NaN where a row holds NaN or +inf."""
-    return on_host(torch.softmax(logits, axis, dtype=_wide(logits)).amax(axis).mean())
-
-
-def prediction_entropy(logits: Tensor, axis: int = -1) -> float | Tensor:
-    """Entropy of the predicted classes over its largest value, log K; NaN where any logit is NaN."""
-    num_classes = logits.shape[axis]
-    predicted = logits.argmax(axis).flatten()
-    if predicted.is_cpu:
-        counts = torch.bincount(predicted, minlength=num_classes)
-        shares = (counts[counts > 0] / predicted.numel()).tolist()
-        entropy = -sum(share * math.log(share) for share in shares) / math.log(num_classes)
-        return math.nan if logits.amax().isnan() else abs(entropy)  # no minus zero
-    sums = torch.zeros(num_classes, device=logits.device)
-    sums.scatter_add_(0, predicted, torch.ones(1, device=logits.device).expand(predicted.shape))
-    shares_there = sums / predicted.numel()
-    spread = -torch.xlogy(shares_there, shares_there).sum() / math.log(num_classes)
-    return torch.where(logits.isnan().any(), math.nan, spread)
-
-
-def _by_class(logits: Tensor) -> tuple[Tensor, int]:
-    """Logits, and the axis of their classes, the last.
+def mean_largest_share(logits: Tensor) -> float | Tensor:
+    """The mean over all rows of the largest softmax probability; NaN where a row holds NaN or +inf.
 
     A CPU goes through the rows one by one, which is slow where they are short; with the classes on the first axis it
     goes through them side by side.
     """
-    if not (logits.is_cpu and logits.shape[-1] <= FEW_CLASSES):
-        return logits, -1
-    rows = logits if logits.dim() == 2 else logits.flatten(0, -2)
-    return rows.t().contiguous(), 0
+    axis = -1
+    if logits.is_cpu and logits.shape[-1] <= FEW_CLASSES:
+        rows = logits if logits.dim() == 2 else logits.flatten(0, -2)
+        logits, axis = rows.t().contiguous(), 0
+    return on_host(torch.softmax(logits, axis, dtype=_wide(logits)).amax(axis).mean())
+
+
+def prediction_entropy(logits: Tensor) -> float | Tensor:
+    """Entropy of the predicted classes over its largest value, log K; NaN where any logit is NaN."""
+    num_classes = logits.shape[-1]
+    predicted = logits.argmax(-1).flatten()
+    if predicted.is_cpu:
+        counts = torch.bincount(predicted, minlength=num_classes)
+    else:  # where that would wait to learn the largest
+        counts = torch.zeros(num_classes, device=logits.device)
+        counts.scatter_add_(0, predicted, torch.ones(1, device=logits.device).expand(predicted.shape))
+    shares = counts / predicted.numel()
+    entropy = 0.0 - torch.xlogy(shares, shares).sum() / math.log(num_classes)  # and no minus zero
+    return on_host(torch.where(logits.amax().isnan(), math.nan, entropy))
 
 
 def classes_last(view: StepView) -> Tensor | None:
