@@ -105,6 +105,13 @@ def test_signals():
         assert "**Not finite:**" in section(page, name)
 
 
+def test_signals_over_ranks():
+    """docs/signals.md says of each signal how the values of several ranks become one."""
+    table = re.findall(r"^\| (\w+) \| (`.*) \|$", section(DOCS / "signals.md", "Several ranks"), re.MULTILINE)
+    said = {name: how for how, names in table for name in _CODE.findall(names)}
+    assert said == {name: spec.over_ranks for name, spec in SIGNALS.items()}
+
+
 @pytest.mark.parametrize("kind", ACTIONS)
 def test_actions(kind):
     """docs/actions.md has a section for each action, with a row for each parameter; and no others."""

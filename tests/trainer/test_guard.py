@@ -198,8 +198,8 @@ def test_wrong_arguments_are_named(
     assert not run_dir.exists()
 
 
-def test_one_rank_of_several_only_watches(run_dir: Path, monitor: Monitor, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A rank that scaled its learning rate alone would drift from the others."""
+def test_where_ranks_do_not_find_together(run_dir: Path, monitor: Monitor, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Rank 0 only watches: if it scaled its learning rate alone, it would drift from the others."""
     monkeypatch.setattr("trainguard.wiring.num_ranks", lambda: 2)
     run = Run()
     with Guard(run.model, run.optimizer, run_dir=run_dir) as guard:
@@ -211,7 +211,7 @@ def test_one_rank_of_several_only_watches(run_dir: Path, monitor: Monitor, monke
     with Guard(run.model, run.optimizer, run_dir=run_dir.parent / "rank1") as guard:
         run.train(guard)
     assert not (run_dir.parent / "rank1").exists()
-    assert guard.errors == {}
+    assert (guard.errors, guard.lost) == ({"ranks": 1}, 0)
 
 
 def test_several_optimizers_step_together(run_dir: Path) -> None:

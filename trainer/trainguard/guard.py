@@ -67,7 +67,8 @@ class Guard:
 
     Raises TypeError and ValueError for wrong arguments. A run directory that cannot be used, or that another
     trainer holds, raises nothing: training goes on unwatched, which is said once on the logger ``trainguard``.
-    In a run of several ranks, rank 0 reports and nothing is acted upon: one rank alone must not.
+    In a run of several ranks each makes its guard, at the same place of its program, since the guards get to know each
+    other there. They measure and act together (see `trainguard.ranks`), and rank 0 alone writes the run directory.
 
     ``gate`` drops bad updates in the step that would make them, once it is configured; see `Gate`.
 
@@ -128,7 +129,7 @@ class Guard:
         seat = Seat.take(RunDirectory(settings.run_path), parts)
         checkpointer = parts.checkpointer(settings, seat.directory, self.state_dict) if seat.session else None
         self._stop = Stop(checkpointer, parts.pausing)
-        inbox = parts.inbox(checkpointer, self._stop)
+        inbox = parts.inbox(settings, checkpointer, self._stop, seat)
         seat.begin(settings, parts, inbox)
         self._stepper = Stepper(settings, parts, checkpointer, inbox, seat)
 
@@ -228,7 +229,8 @@ class Guard:
     def observe(self, **values: float | Tensor) -> None:
         """Emit scalars of your own, as a sample of their own at the current step. NaN and infinities included.
 
-        The names of trainguard's own signals are taken: such a value is left out, and said.
+        The names of trainguard's own signals are taken: such a value is left out, and said. Of several ranks, the
+        mean over those that observe a name goes out, with the sample of the next step.
         """
         self._stepper.observe(values)
 

@@ -7,6 +7,9 @@
     after     overlays off; acknowledge what this step showed; emit its sample; save a checkpoint if due;
               read control and act; install the hooks of the next step; heartbeat if due
 
+Several ranks meet at the begin of ``after``, over what they launched at the end of the one before: see
+`trainguard.ranks`.
+
 All of it is timed, but for saving, acting and waiting in lockstep: see `Overhead`.
 """
 
@@ -18,7 +21,6 @@ from trainguard import arguments
 from trainguard.checkpoints import Checkpointer
 from trainguard.exchange.emitter import Outcome
 from trainguard.exchange.inbox import Inbox
-from trainguard.measuring.budget import Budget
 from trainguard.measuring.readout import Reading
 from trainguard.settings import Settings
 from trainguard.signals.base import Measured, StepView
@@ -39,9 +41,16 @@ class Stepper:
         self._meter, self._readout, self._emitter, self._inbox = parts.meter, parts.readout, parts.emitter, inbox
         self._levers, self._update, self._pausing = parts.levers, parts.update, parts.pausing
         self._overhead = parts.overhead
-        self._budget = None if settings.budget is None else Budget(settings.budget, parts.meter, parts.overhead)
+        self._ranks = parts.ranks
+        self._budget = parts.budget(settings.budget)
         self._waits = settings.lockstep is not None
-        self._polls_always = self._budget is None or self._waits or seat.judge is not None or not parts.meter.duties
+        self._polls_always = (
+            self._ranks is not None
+            or self._budget is None
+            or self._waits
+            or seat.judge is not None
+            or not parts.meter.duties
+        )
         self._checkpointer, self._seat = checkpointer, seat
         self._heartbeat_seconds = settings.heartbeat_seconds
         self._last_heartbeat = self._ticks()
@@ -94,6 +103,8 @@ class Stepper:
 
     def after(self) -> None:
         """Right after the optimizers' step: report it, and act on what was asked."""
+        if self._ranks is not None:
+            self._ranks.meet()
         now = self._ticks()
         self._update.settle()
         self._levers.take_off()
@@ -128,7 +139,11 @@ class Stepper:
             self._last_step = self._ticks()
 
     def _look(self) -> None:
+        if self._ranks is not None:
+            self._ranks.meet()
         self._inbox.poll()
+        if self._ranks is not None:
+            self._ranks.launch()
         if self._ticks() - self._last_heartbeat >= self._heartbeat_seconds:
             self.heartbeat()
 
@@ -141,7 +156,7 @@ class Stepper:
             for name in taken:
                 self._faults.note("observe", f"{name!r} is measured by trainguard itself; use another name")
             free: dict[str, Measured] = {name: value for name, value in values.items() if name not in taken}
-            self._publish(self._readout.submit(self._progress.at(self._time()), free))
+            self._publish(self._readout.observe(self._progress.at(self._time()), free))
 
     def heartbeat(self) -> None:
         self._last_heartbeat = self._ticks()
@@ -157,7 +172,11 @@ class Stepper:
             self._update.settle()
             self._levers.take_off()
             self._meter.disarm()
+            if self._ranks is not None and outcome == "failed":
+                self._ranks.abandon()
             self._publish(self._readout.flush())
+            if self._ranks is not None:
+                self._ranks.close()
             self._inbox.give_up("training ended before a step could show it")
             if self._checkpointer is not None:
                 self._checkpointer.close()
@@ -188,6 +207,8 @@ class Stepper:
     def _prepare(self) -> None:
         """For the next step."""
         began = self._ticks()
+        if self._ranks is not None:
+            self._ranks.launch()
         if self._budget is not None:
             self._budget.look()
         self._meter.arm(self._progress.step + 1)

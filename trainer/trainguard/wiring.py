@@ -13,14 +13,20 @@ from trainguard.exchange.emitter import Emitter
 from trainguard.exchange.inbox import ControlSource, Inbox
 from trainguard.exchange.lockstep import Lockstep
 from trainguard.exchange.pausing import Pausing
-from trainguard.exchange.ranks import num_ranks, rank
 from trainguard.exchange.session import Session
 from trainguard.faults import Faults
 from trainguard.levers.levers import Levers
+from trainguard.measuring.budget import Budget
 from trainguard.measuring.meter import Meter
 from trainguard.measuring.overhead import Overhead
 from trainguard.measuring.readout import Readout
 from trainguard.progress import Progress
+from trainguard.ranks.control import JointControl
+from trainguard.ranks.introduction import introduce
+from trainguard.ranks.joint import Joint
+from trainguard.ranks.ranks import Ranks
+from trainguard.ranks.readings import JointReadout
+from trainguard.ranks.world import num_ranks, rank
 from trainguard.settings import Settings
 from trainguard.signals.gradients import LAYERS
 from trainguard.updating.update import Update
@@ -30,13 +36,17 @@ if TYPE_CHECKING:
     from trainguard.exchange.embedded import Embedded
 
 
+CADENCES = "cadences"
+
+
 class Instruments:
     """What measures and steers, before there is a run directory."""
 
     def __init__(self, settings: Settings) -> None:
         self.clock, self.faults, self.progress = Clock(), Faults(), Progress()
+        self.ranks = Ranks.join(settings.lockstep, self.progress, self.faults) if num_ranks() > 1 else None
         self.emitter = Emitter(self.progress, self.clock, self.faults)
-        self.levers, self.pausing = Levers(settings, self.faults), Pausing(self.clock, self.faults)
+        self.levers, self.pausing = Levers(settings, self.faults), Pausing(self.clock, self.faults, self.ranks)
         self.update = Update(settings, self.levers.gate, self.levers.skipping, self.faults)
         self.overhead = Overhead()
         sensors = signals.offered(settings, self.levers, self.overhead, self.faults)
@@ -45,8 +55,23 @@ class Instruments:
             settings.every, tuple(name for sensor in sensors for name in sensor.signals)
         )
         self.judge = self._embedded(settings.rules) if settings.monitor == "embedded" else None
-        self.readout = Readout(self.faults, exact=settings.exact)
+        readout = Readout(self.faults, exact=settings.exact or self.ranks is not None)
+        self.readout = readout if self.ranks is None else JointReadout(readout, self.ranks)
         self.meter = Meter(sensors, cadences, clock=self.clock, faults=self.faults)
+        if self.ranks is not None:
+            self.ranks.hear(CADENCES, lambda said: self.meter.rearrange(map(int, said[0])))
+
+    def budget(self, share: float | None) -> Budget | None:
+        """Of several ranks, rank 0 sees to it for all: they measure the same in each step."""
+        if share is None or (self.ranks is not None and self.ranks.rank > 0):
+            return None
+        return Budget(share, self.meter, self.overhead, self._rearrange)
+
+    def _rearrange(self, cadences: Sequence[int]) -> None:
+        if self.ranks is not None and self.ranks.together:
+            self.ranks.say(CADENCES, *cadences)
+        else:
+            self.meter.rearrange(cadences)
 
     def checkpointer(
         self, settings: Settings, directory: RunDirectory, guard_state: Callable[[], dict[str, Any]]
@@ -73,16 +98,27 @@ class Instruments:
 
         return Embedded.of(rules, self.clock, self.faults)
 
-    def inbox(self, checkpointer: Checkpointer | None, stop: actuators.Stop) -> Inbox:
-        """Obeys in a run of one rank: one rank that acts alone would drift from the others."""
+    def inbox(self, settings: Settings, checkpointer: Checkpointer | None, stop: actuators.Stop, seat: "Seat") -> Inbox:
+        """Obeys where all ranks do: one rank that acts alone would drift from the others."""
         offered = actuators.offered(self.levers, checkpointer, self.meter, self.pausing, stop)
-        return Inbox(
-            offered if num_ranks() == 1 else [],
-            checkpointer,
-            emitter=self.emitter,
-            progress=self.progress,
-            faults=self.faults,
+        if num_ranks() > 1:
+            offered = self._joint(settings, offered, seat)
+        return Inbox(offered, checkpointer, emitter=self.emitter, progress=self.progress, faults=self.faults)
+
+    def _joint(self, settings: Settings, offered: list[actuators.Actuator], seat: "Seat") -> list[actuators.Actuator]:
+        """Those that all ranks can carry out together. The ranks introduce themselves to each other."""
+        if not isinstance(self.readout, JointReadout) or self.ranks is None:
+            return []
+        kinds = introduce(
+            self.ranks,
+            settings.model,
+            self.readout,
+            self.progress,
+            names=[name for name in self.meter.names if name != LAYERS],
+            kinds=[actuator.kind for actuator in offered],
+            is_watched=seat.is_watched,
         )
+        return [Joint(actuator, self.ranks, self.levers) for actuator in offered if actuator.kind in kinds]
 
 
 @dataclass(frozen=True)
@@ -97,6 +133,7 @@ class Seat:
     def take(cls, directory: RunDirectory, parts: Instruments) -> "Seat":
         """Take the leases. What goes wrong is said once, and training goes on unwatched."""
         if rank() > 0:
+            parts.emitter.mute = True
             return cls(directory, None, None)
         try:
             session = Session.open(directory)
@@ -107,8 +144,16 @@ class Seat:
         judge = parts.judge if parts.judge is not None and parts.judge.take(directory) else None
         return cls(directory, session, judge)
 
+    @property
+    def is_watched(self) -> bool:
+        return self.session is not None or self.judge is not None
+
     def begin(self, settings: Settings, parts: Instruments, inbox: Inbox) -> None:
         """Begin to write, to be judged and to obey."""
+        obeying: Inbox | JointControl = inbox
+        if parts.ranks is not None:
+            obeying = JointControl(parts.ranks)
+            inbox.connect(obeying)
         info = RunInfo(
             run=self.directory.name,
             pid=os.getpid(),
@@ -123,13 +168,13 @@ class Seat:
         )
         if self.session is not None:
             parts.emitter.connect(self.session.telemetry)
-            inbox.connect(self._control(self.session, settings, parts))
+            obeying.connect(self._control(self.session, settings, parts))
             with parts.faults.around("run_directory"):
                 self.session.introduce(info)
         if self.judge is not None:
             parts.emitter.listen(self.judge.judge)
-            inbox.connect(self.judge)
-        if self.session is not None or self.judge is not None:
+            obeying.connect(self.judge)
+        if self.is_watched:
             parts.emitter.hello(info)
 
     @staticmethod

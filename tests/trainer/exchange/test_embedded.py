@@ -340,21 +340,3 @@ def test_what_is_observed_is_judged_with_the_next_step(run_dir: Path, monitor: M
         train(run, guard, 1)
         assert guard.stopped
     assert [(ack.kind, ack.step) for ack in monitor.records() if isinstance(ack, Ack)] == [("stop", 4)]
-
-
-def test_in_a_run_of_several_ranks_it_judges_and_nobody_acts(
-    run_dir: Path, monitor: Monitor, rules: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """As with a monitor process: rank 0 reports and is judged, the other ranks do nothing."""
-    monkeypatch.setattr("trainguard.wiring.num_ranks", lambda: 2)
-    run = Run()
-    with embedded(run, run_dir, rules) as guard:
-        train(run, guard, 10, bad=[5])
-    decisions = [record for record in derived(run_dir) if isinstance(record, Decision)]
-    assert {record.verdict for record in decisions} == {"hold_unsupported"}
-    assert monitor.acks() == []
-    monkeypatch.setattr("trainguard.wiring.rank", lambda: 1)
-    with embedded(run, run_dir.parent / "rank1", rules) as guard:
-        train(run, guard, 10, bad=[5])
-        assert guard.errors.keys() <= {"checkpoint.skipped"}
-    assert not (run_dir.parent / "rank1").exists()

@@ -119,7 +119,7 @@ def test_a_share_is_kept_to(share: float) -> None:
     ]
     meter = Meter(sensors, {}, clock=world.clock, faults=Faults())
     overhead = Overhead()
-    budget = Budget(share, meter, overhead)
+    budget = Budget(share, meter, overhead, meter.rearrange)
     idle, sample = 2e-6, 20e-6
 
     def work(seconds: float, cost: Cost | None = None) -> None:

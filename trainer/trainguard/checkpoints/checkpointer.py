@@ -22,6 +22,7 @@ from trainguard.exchange.emitter import Emitter
 from trainguard.faults import Faults
 from trainguard.measuring.readout import Readout
 from trainguard.progress import Moment, Progress
+from trainguard.ranks.readings import JointReadout
 from trainguard.settings import Settings
 
 
@@ -40,7 +41,7 @@ class Checkpointer:
         *,
         guard_state: Callable[[], dict[str, Any]],
         progress: Progress,
-        readout: Readout,
+        readout: Readout | JointReadout,
         emitter: Emitter,
         clock: Clock,
         faults: Faults,

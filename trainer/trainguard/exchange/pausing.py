@@ -1,18 +1,21 @@
 """Pausing: the one time that training waits, because it was asked to.
 
 It waits at a step boundary until it is told to go on, is stopped, or has waited as long as it was asked to at most: a
-monitor that died in the meantime must not hold a run for ever. While it waits it looks at control and sends heartbeats,
-and an interrupt from the keyboard gets through as ever.
+monitor that died in the meantime must not hold a run for ever. Of several ranks, rank 0 looks at the clock for all.
+While it waits it looks at control and sends heartbeats, and an interrupt from the keyboard gets through as ever.
 """
 
 import logging
 from collections.abc import Callable
+from math import inf
 from time import sleep
 
 from trainguard.clock import Clock
 from trainguard.faults import Faults
+from trainguard.ranks.ranks import Ranks
 
 LOOK_SECONDS = 0.05
+TIME_IS_UP = "pause"
 
 logger = logging.getLogger("trainguard")
 
@@ -20,8 +23,11 @@ logger = logging.getLogger("trainguard")
 class Pausing:
     """``is_on``: the run is to wait at the next step boundary, or waits there."""
 
-    def __init__(self, clock: Clock, faults: Faults) -> None:
-        self._clock, self._faults = clock, faults
+    def __init__(self, clock: Clock, faults: Faults, ranks: Ranks | None = None) -> None:
+        self._clock, self._faults, self._ranks = clock, faults, ranks
+        if ranks is not None:
+            ranks.hear(TIME_IS_UP, lambda _: self._give_up())
+            ranks.when_parted(self.end)
         self._began = self._until = 0.0
         self.is_on = False
 
@@ -45,9 +51,20 @@ class Pausing:
             return False
         while self.is_on:
             if self._clock.ticks() >= self._until:
-                seconds = self.end()
-                self._faults.note("pause", f"nobody ended it within {seconds:g} s")
-                return True
-            sleep(LOOK_SECONDS)
-            look()
+                self._time_is_up()
+            else:
+                sleep(LOOK_SECONDS)
+                look()
         return True
+
+    def _time_is_up(self) -> None:
+        if self._ranks is None or not self._ranks.together:
+            self._give_up()
+            return
+        self._until = inf  # rank 0 tells all ranks, and they hear it while they look
+        if self._ranks.rank == 0:
+            self._ranks.say(TIME_IS_UP, True)
+
+    def _give_up(self) -> None:
+        if self.is_on:
+            self._faults.note("pause", f"nobody ended it within {self.end():g} s")

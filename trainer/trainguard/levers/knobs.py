@@ -115,6 +115,18 @@ class Knobs(Mapping[str, Knob]):
         self._knobs[name].turn(value)
         self._turned[name] = value
 
+    def keep(self) -> Callable[[], None]:
+        """What turns all knobs back to where they are now. It raises what a knob's own ``set`` raises."""
+        values, turned = {name: knob.value for name, knob in self._knobs.items()}, dict(self._turned)
+
+        def turn_back() -> None:
+            self._turned = turned
+            for name, value in values.items():
+                if self._knobs[name].value != value:
+                    self._knobs[name].turn(value)
+
+        return turn_back
+
     def info(self) -> dict[str, KnobInfo]:
         """As `RunInfo` and hello announce them."""
         return {name: KnobInfo(value=k.value, min=k.min, max=k.max) for name, k in self._knobs.items()}

@@ -1,6 +1,6 @@
 """What actions change about a run, in one hand: put on for a step, taken off after it, saved and resumed together."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from trainguard.faults import Faults
@@ -47,6 +47,16 @@ class Levers:
                 self.weight_decay.overlay.take_off()
         except Exception as error:
             self._faults.note("weight_decay", error)
+
+    def keep(self) -> Callable[[], None]:
+        """What takes back all that is changed from now on. It raises what a knob's own ``set`` raises."""
+        state, turn_back = self.state_dict(), self.knobs.keep()
+
+        def take_back() -> None:
+            self.load_state_dict({**state, "knobs": {}})
+            turn_back()
+
+        return take_back
 
     def state_dict(self) -> dict[str, Any]:
         """Plain types."""

@@ -9,7 +9,7 @@ That one has a limit, `AT_LEAST`: a guard that saves its time by looking away is
 Rules lose nothing but resolution: their durations count steps by number, not samples.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from math import ceil
 
 from trainguard.measuring.meter import Duty, Meter
@@ -26,8 +26,11 @@ MARGIN = 0.9
 class Budget:
     """Has the meter take at most ``share`` of the steps' time. Looks again after 8, 16, 32 and each 64 steps."""
 
-    def __init__(self, share: float, meter: Meter, overhead: Overhead) -> None:
-        self._share, self._meter, self._overhead = share, meter, overhead
+    def __init__(
+        self, share: float, meter: Meter, overhead: Overhead, rearrange: Callable[[Sequence[int]], object]
+    ) -> None:
+        """``rearrange``: give the meter's duties these cadences."""
+        self._share, self._meter, self._overhead, self._rearrange = share, meter, overhead, rearrange
         self._window = 8
 
     def look(self) -> None:
@@ -40,7 +43,7 @@ class Budget:
         available = MARGIN * self._share * overhead.step.seconds - overhead.idling.seconds
         cadences = allot(self._meter.duties, available, overhead.publishing.seconds + overhead.polling.seconds)
         if any(not 0.75 < every / duty.every < 1.1 for duty, every in zip(self._meter.duties, cadences, strict=True)):
-            self._meter.rearrange(cadences)
+            self._rearrange(cadences)
 
 
 def allot(duties: Sequence[Duty], available: float, per_sample: float) -> list[int]:

@@ -129,6 +129,10 @@ class Readout:
         self._waiting.append(_Waiting(reading, copies, layers and (layers.names, self._copy(layers.norms.detach()))))
         return before if self._exact else list(self._complete())
 
+    def observe(self, at: Moment, values: dict[str, Measured]) -> list[Reading]:
+        """Hand in values of the user's own, like those of a step."""
+        return self.submit(at, values)
+
     @property
     def oldest_under_way(self) -> int | None:
         """The step of the oldest reading that has not come out yet; None where there is none."""

@@ -1,0 +1,77 @@
+"""Actions that all ranks carry out, or none.
+
+Each rank acts, and then they tell each other what came of it. Where one has refused or failed, the others take back
+what they did, and the action is refused or failed for all, with that rank and its reason. What shows its effect only in
+the next step is judged by all ranks there.
+"""
+
+from collections.abc import Callable, Mapping
+from typing import TypeVar
+
+from trainguard.actuators import Actuator, Done, Params, Pending, Refused
+from trainguard.faults import describe
+from trainguard.levers.levers import Levers
+from trainguard.progress import Progress
+from trainguard.ranks.ranks import Ranks
+from trainguard.ranks.rounds import Parted
+
+_T = TypeVar("_T")
+
+
+class Joint:
+    """An actuator of all ranks, made from one that knows only its own."""
+
+    def __init__(self, actuator: Actuator, ranks: Ranks, levers: Levers) -> None:
+        self.kind = actuator.kind
+        self._actuator, self._ranks, self._levers = actuator, ranks, levers
+
+    def act(self, params: Params, at: Progress) -> Done | Pending:
+        if not self._ranks.together:
+            raise Refused(_not_together(self._ranks.why_parted))
+        take_back = self._levers.keep()
+        outcome = self._agreed(lambda: self._actuator.act(params, at), take_back)
+        if not isinstance(outcome, Pending):
+            return outcome
+        pending = outcome
+        return Pending(lambda values: self._settle(pending, values), needs_values=pending.needs_values)
+
+    def _settle(self, pending: Pending, values: Mapping[str, float]) -> Done:
+        return self._agreed(lambda: pending.settle(values))
+
+    def _agreed(self, do: Callable[[], _T], take_back: Callable[[], None] = lambda: None) -> _T:
+        """What comes of it here, where it succeeded everywhere. Raises this rank's problem, or another's."""
+        try:
+            outcome = do()
+        except Exception as error:
+            self._tell(error)
+            raise
+        elsewhere = self._tell(None)
+        if elsewhere is not None:
+            take_back()
+            raise elsewhere
+        return outcome
+
+    def _tell(self, problem: Exception | None) -> Exception | None:
+        """Tell the others; returns the first problem of another rank."""
+        try:
+            said = self._ranks.exchange(None if problem is None else _words(problem))
+        except Parted as parted:
+            return Refused(_not_together(str(parted)))
+        for rank, words in enumerate(said):
+            if words is not None and rank != self._ranks.rank:
+                return _problem(rank, **words)
+        return None
+
+
+def _words(problem: Exception) -> dict[str, str]:
+    if isinstance(problem, Refused):
+        return {"refused": str(problem)}
+    return {"failed": describe(problem)}
+
+
+def _problem(rank: int, *, refused: str | None = None, failed: str | None = None) -> Exception:
+    return RuntimeError(f"on rank {rank}: {failed}") if refused is None else Refused(f"rank {rank}: {refused}")
+
+
+def _not_together(why: str) -> str:
+    return f"the ranks are not together any more: {why}"

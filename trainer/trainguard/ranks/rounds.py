@@ -1,0 +1,120 @@
+"""Rounds: each rank hands in a row of numbers, and all ranks have all rows. See the head of the folder.
+
+A row is `HEAD` numbers that say what it is and `SLOTS` that it carries, as numbers or as bytes. Numbers arrive bit for
+bit: nothing is computed on the way.
+"""
+
+from datetime import timedelta
+from typing import Any
+
+import numpy as np
+import torch
+import torch.distributed as dist
+from numpy.typing import NDArray
+
+PATIENCE = 120.0  # seconds to wait for another rank before it counts as one that hangs
+HEAD, SLOTS = 8, 120
+ROOM = SLOTS * 8
+HELLO, STEP, TALK, LEAVE = range(1, 5)
+KIND, AT_STEP, GENERATION, ASKS, LENGTH = range(5)
+
+Row = NDArray[np.float64]
+Place = tuple[int, int]  # step, generation
+
+
+class Parted(Exception):
+    """The ranks are not together any more; the message says why."""
+
+
+class Rounds:
+    """The rounds of one group, each made by all of its ranks, in the same order. One at a time.
+
+    Makes the group, for which all ranks have to come here. A rank that is silent for ``patience`` seconds hangs.
+    Raises what torch raises.
+    """
+
+    def __init__(self, patience: float) -> None:
+        self.rank, self.size = dist.get_rank(), dist.get_world_size()
+        self._group: Any = dist.new_group(backend="gloo", timeout=timedelta(seconds=patience))
+        mine = torch.zeros(HEAD + SLOTS, dtype=torch.float64)
+        everyones = torch.zeros(self.size, HEAD + SLOTS, dtype=torch.float64)
+        self._tensor, self._tensors = mine, list(everyones.unbind())
+        self._row: Row = mine.numpy()
+        self._rows: Row = everyones.numpy()
+        self._work: Any = None
+
+    @property
+    def is_under_way(self) -> bool:
+        return self._work is not None
+
+    def launch(self, kind: int, place: Place, *, asks: bool = False, length: int = 0, cargo: Row | bytes = b"") -> None:
+        """Begin a round. Raises `Parted`."""
+        self._row[:HEAD] = (kind, *place, asks, length, 0, 0, 0)
+        if isinstance(cargo, bytes):
+            self._row[HEAD:].view(np.uint8)[: len(cargo)] = np.frombuffer(cargo, np.uint8)
+        else:
+            self._row[HEAD:] = cargo
+        try:
+            self._work = dist.all_gather(self._tensors, self._tensor, group=self._group, async_op=True)
+        except RuntimeError as error:
+            raise Parted(_first_line(error)) from error
+
+    def land(self) -> Row:
+        """All rows of the round under way, to be read before the next. Raises `Parted`, also where heads differ."""
+        work, self._work = self._work, None
+        try:
+            work.wait()
+        except RuntimeError as error:
+            raise Parted(_first_line(error)) from error
+        heads = self._rows[:, : GENERATION + 1]
+        if (heads != heads[self.rank]).any():
+            raise Parted(_difference(heads, self.rank))
+        return self._rows
+
+    def talk(self, kind: int, place: Place, letter: bytes) -> list[bytes]:
+        """What each rank had to say, by rank. Raises `Parted`."""
+        letters = [b""] * self.size
+        sent, longest = 0, 1
+        while sent < longest:
+            self.launch(kind, place, length=len(letter), cargo=letter[sent : sent + ROOM])
+            rows = self.land()
+            longest = int(rows[:, LENGTH].max())
+            for rank, row in enumerate(rows):
+                left = int(row[LENGTH]) - sent
+                letters[rank] += row[HEAD:].tobytes()[: max(0, left)]
+            sent += ROOM
+        return letters
+
+    def leave(self, place: Place, seconds: float) -> None:
+        """Tell the others that no round of this rank follows, if the one under way ends in time. Raises `Parted`."""
+        work, self._work = self._work, None
+        if work is not None:
+            try:
+                work.wait(timedelta(seconds=seconds))
+            except RuntimeError as error:
+                raise Parted(_first_line(error)) from error
+        self.launch(LEAVE, place)
+
+    def close(self) -> None:
+        """Give up the group."""
+        self._work = None
+        dist.destroy_process_group(self._group)
+
+
+def _difference(heads: Row, mine: int) -> str:
+    """The first rank that is elsewhere, and where."""
+    other = next(rank for rank, head in enumerate(heads) if (head != heads[mine]).any())
+    kind, step, generation = map(int, heads[other])
+    if kind == LEAVE:
+        return f"rank {other} has ended its training after step {step}"
+    _, own_step, own_generation = map(int, heads[mine])
+    if (step, generation) == (own_step, own_generation):
+        return f"rank {other} took another course in step {step}"
+    here = f"rank {mine} at step {own_step} of generation {own_generation}"
+    return f"rank {other} is at step {step} of generation {generation}, {here}"
+
+
+def _first_line(error: BaseException) -> str:
+    """What gloo says in its first sentence, without the place in its source."""
+    text = (str(error).splitlines() or [""])[0].partition(". ")[0]
+    return text.partition("] ")[2] or text if text.startswith("[/") else text
