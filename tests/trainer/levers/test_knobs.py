@@ -59,13 +59,15 @@ def test_a_knob_is_turned(kind: str, params: dict[str, Any], after: float, run_d
 @pytest.mark.parametrize(
     ("kind", "params", "reason"),
     [
-        ("set_knob", {"name": "droput", "value": 0.3}, "there is no knob 'droput'; there are dropout, slope"),
+        ("set_knob", {"name": "droput", "value": 0.3}, "there is no knob 'droput'; there are dropout, slope, ls"),
         ("set_knob", {"name": "dropout", "value": 0.7}, "value is 0.7, and knob 'dropout' goes from 0.1 to 0.5"),
         ("set_knob", {"name": "dropout", "value": 0.05}, "value is 0.05, and knob 'dropout' goes from 0.1 to 0.5"),
         ("set_knob", {"name": "dropout", "value": "0.3"}, "value is '0.3', wanted a finite number"),
         ("set_knob", {"name": 3, "value": 0.3}, "name is 3, wanted text"),
         ("set_knob", {"name": "dropout", "value": 0.3, "max": 1}, "unknown parameter max"),
         ("scale_knob", {"name": "dropout", "factor": 0.5, "min": 0.4}, "knob 'dropout' is 0.2 and the action's bound"),
+        ("scale_knob", {"name": "ls", "factor": 9}, "knob 'ls' is 0.1, and it goes from 0 to 0.1"),
+        ("scale_knob", {"name": "ls", "factor": 9, "max": 0.05}, "knob 'ls' is 0.1 and the action's bound is max 0.05"),
         ("scale_knob", {"name": "dropout", "factor": 0}, "factor is 0, wanted a number above 0"),
         ("scale_knob", {"name": "slope", "factor": 2}, "knob 'slope' is -1: only what is above 0 can be scaled"),
     ],
@@ -75,7 +77,7 @@ def test_what_is_not_registered_or_out_of_bounds_is_refused(
 ) -> None:
     """With the value and the bound, and nothing is turned."""
     run = Run()
-    knobs = {"dropout": dropout(run), "slope": Knob.number(-1, min=-5, max=5)}
+    knobs = {"dropout": dropout(run), "slope": Knob.number(-1, min=-5, max=5), "ls": Knob.number(0.1, min=0, max=0.1)}
     with Guard(run.model, run.optimizer, run_dir=run_dir, knobs=knobs, checkpoint_every=None) as guard:
         monitor.ask((kind, params))
         run.train(guard, 2)

@@ -40,9 +40,11 @@ class ScaleKnob:
         now = knob.value
         if now <= 0:
             raise Refused(f"knob {name!r} is {now:g}: only what is above 0 can be scaled, set_knob gives it a value")
-        high = knob.max if scaling.high is None else min(scaling.high, knob.max)
-        narrowed = Scaling(scaling.factor, max(scaling.low, knob.min), high)
-        return _turn(self._knobs, name, now * narrowed.within(now, f"knob {name!r}"))
+        wanted = now * scaling.within(now, f"knob {name!r}")
+        reached = min(max(wanted, knob.min), knob.max)
+        if wanted != now and (reached - now) * (wanted - now) <= 0:  # nowhere, or the other way
+            raise Refused(f"knob {name!r} is {now:g}, and it goes from {knob.min:g} to {knob.max:g}")
+        return _turn(self._knobs, name, reached)
 
 
 def _known(knobs: Knobs, name: str) -> Knob:
