@@ -182,6 +182,8 @@ class Checkpointer:
 
     def _on_disk(self, before_step: int | None) -> list[Manifest]:
         if self._writer.flush():
+            for place in self._disk.illegible(before_step=before_step):
+                self._faults.note("restore", f"{place} has no manifest that can be read: it is passed over")
             return self._disk.good(before_step=before_step)
         self._faults.note("restore", f"the disk is busy for more than {PATIENCE:g} s: only memory was searched")
         return []

@@ -78,7 +78,7 @@ class DiskRing:
         try:
             shutil.rmtree(pending, ignore_errors=True)
             pending.mkdir()
-            torch.save(state, pending / STATE)
+            _write_state(state, pending / STATE)
             manifest = Manifest(
                 step=step,
                 generation=generation,
@@ -109,6 +109,11 @@ class DiskRing:
         """The good checkpoints older than ``before_step``, newest first."""
         found = [m for m in self.all() if m.status == "good" and (before_step is None or m.step < before_step)]
         return sorted(found, key=lambda manifest: manifest.age_key, reverse=True)
+
+    def illegible(self, *, before_step: int | None = None) -> list[Path]:
+        """The folders of checkpoints older than ``before_step`` that have no manifest which can be read."""
+        places = [p for p in sorted(self.folder.glob("step-*")) if not p.suffix and self._read(p) is None]
+        return [p for p in places if before_step is None or p < self._place(before_step)]
 
     def all(self) -> Iterator[Manifest]:
         for place in sorted(self.folder.glob("step-*")):
@@ -163,6 +168,18 @@ class DiskRing:
             return Manifest(**json.loads((place / MANIFEST).read_bytes()))
         except (OSError, ValueError, TypeError):
             return None
+
+
+def _write_state(state: dict[str, Any], file: Path) -> None:
+    """torch.save, but a disk that fails is heard with its own words: `OSError`."""
+    try:
+        torch.save(state, file)
+    except RuntimeError:  # torch's own writer only says that positions differ; through a file of Python's it comes out
+        try:
+            with file.open("wb") as stream:
+                torch.save(state, stream)
+        except RuntimeError as error:
+            raise error.__context__ if isinstance(error.__context__, OSError) else error from None
 
 
 def _fingerprint(file: Path) -> dict[str, Any]:
