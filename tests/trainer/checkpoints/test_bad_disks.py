@@ -124,6 +124,20 @@ def test_training_goes_on_and_the_loss_is_counted_and_said_once(
         assert (told.lost, told.errors) == (lost, errors)
 
 
+@pytest.mark.parametrize("kind", ["process", "embedded"])
+def test_what_went_into_a_deleted_file_counts_as_lost(place: Path, kind: Any) -> None:
+    """It is noticed with the next heartbeat, and at the end; all that was written since the last one is counted."""
+    run = Run()
+    with Guard(run.model, run.optimizer, run_dir=place / "run", checkpoint_every=None, monitor=kind) as guard:
+        train(run, guard, 5)
+        guard.heartbeat()
+        shutil.rmtree(place / "run")
+        train(run, guard, 10)
+        assert guard.lost == 0
+    assert guard.lost == 11, "ten samples and the goodbye"
+    assert guard.errors["telemetry"] == 2
+
+
 def last_heartbeat(run: Path) -> Heartbeat:
     """Of telemetry that may hold torn lines."""
     found = []
@@ -147,8 +161,7 @@ def test_an_embedded_monitor_still_acts(trouble: tuple[str, Path], said: pytest.
             train(run, guard, 10, bad=[8])
             assert guard.state_dict()["lr"]["scale"] == 0.5
         train(run, guard, 5)
-        errors = guard.errors
-    assert len(said.messages) == len(errors)
+    assert len(said.messages) == len(guard.errors)
     if name != "removed":
         journal = b"".join(file.read_bytes() for file in sorted(path.glob("journal/*")))
         assert journal.count(b'"verdict":"act"') == 1

@@ -47,7 +47,7 @@ class Emitter:
         self._progress = progress
         self._clock = clock
         self._faults = faults
-        self.written = self.lost = 0
+        self.written = self.lost = self._seen = 0
         self.mute = False
 
     def connect(self, writer: SegmentWriter) -> None:
@@ -109,13 +109,20 @@ class Emitter:
 
     def heartbeat(self) -> None:
         """Say that we live; and look whether what we write still reaches anybody."""
+        self._look()
+        self._write(Heartbeat(**self._stamp(), lost=self.lost, errors=dict(self._faults.counts)))
+        self._seen = self.written
+
+    def goodbye(self, outcome: Outcome, error: str = "") -> None:
+        self._look()
+        self._write(Goodbye(**self._stamp(), outcome=outcome, error=error, lost=self.lost))
+
+    def _look(self) -> None:
+        """Where the file was deleted, all that was written since the last look counts as lost."""
         if self._writer is not None and self._writer.is_unlinked():
             self._faults.note("telemetry", f"{self._writer.directory} was deleted")
             self._writer.close()
-        self._write(Heartbeat(**self._stamp(), lost=self.lost, errors=dict(self._faults.counts)))
-
-    def goodbye(self, outcome: Outcome, error: str = "") -> None:
-        self._write(Goodbye(**self._stamp(), outcome=outcome, error=error, lost=self.lost))
+            self.lost += self.written - self._seen
 
     def _stamp(self) -> _Stamp:
         return {"step": self._progress.step, "generation": self._progress.generation, "time": self._clock.time()}
