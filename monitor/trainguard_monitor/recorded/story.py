@@ -113,6 +113,10 @@ def _outcome(record: Outcome) -> str:
         return f"{record.kind} {record.status}" + (f": {record.reason}" if record.reason else "")
     if record.checkpoint is not None:
         return f"{record.kind}: back to the state after step {record.checkpoint}"
+    if record.kind == "skip_steps" and record.after is not None:
+        return f"skip_steps: {record.after:.4g} update{'' if record.after == 1 else 's'} dropped"
+    if record.kind == "diagnose" and record.after is not None:
+        return f"diagnose: prediction entropy is {record.after:.4g}"
     if record.before is not None and record.after is not None:
         return f"{record.kind}: {record.before:.4g} is now {record.after:.4g}"
     if record.kind == "resume" and record.after is not None:
