@@ -171,6 +171,7 @@ def test_default_run_directory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
     ("arguments", "error", "message"),
     [
         ({"model": 3}, TypeError, "model is 3 (int), wanted a torch.nn.Module"),
+        ({"optimizer": nn.Sequential(nn.ReLU())}, TypeError, r"optimizer is Sequential( (0): ReLU() ) (Sequential), w"),
         ({"optimizer": None}, TypeError, "optimizer is None (NoneType), wanted a torch.optim.Optimizer"),
         ({"scheduler": 5}, TypeError, "scheduler is 5 (int)"),
         ({"run_dir": 5}, TypeError, "run_dir is 5 (int), wanted a path or None"),

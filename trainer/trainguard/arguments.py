@@ -233,4 +233,4 @@ def run_path(run_dir: Any, now: float) -> Path:
 
 
 def _met(value: Any) -> str:
-    return f"{value!r:.60} ({type(value).__name__})"
+    return f"{' '.join(repr(value).split()):.60} ({type(value).__name__})"

@@ -99,6 +99,14 @@ def test_a_hook_that_fails_harms_no_forward_pass(monkeypatch: pytest.MonkeyPatch
     assert faults.counts == {"signal.activations": 1}
 
 
+def test_a_module_that_gives_back_no_tensor_is_said(said: pytest.LogCaptureFixture) -> None:
+    """It was named by somebody who waits for a signal."""
+    faults, model = Faults(), nn.LSTM(3, 5)
+    assert measure(Activations(model, [model], faults), forward=lambda: model(torch.ones(2, 3))) == {}
+    assert faults.counts == {"signal.activations": 1}
+    assert "the output of a LSTM is a tuple, wanted a tensor" in said.messages[0]
+
+
 @pytest.mark.parametrize("dtype", DTYPES, ids=str)
 def test_counts(dtype: torch.dtype, monkeypatch: pytest.MonkeyPatch) -> None:
     """The same in one piece and in many, in memory of any order."""

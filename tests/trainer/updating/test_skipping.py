@@ -57,6 +57,8 @@ def test_skipped_updates_leave_no_trace(optimizer: str, halves: bool, run_dir: P
     assert all(norm > 0 for norm in monitor.series("grad_norm"))
     ack = monitor.last_ack()
     assert (ack.status, ack.step, ack.before, ack.after) == ("applied", 4, 0.0, 3.0)
+    written = b"".join(path.read_bytes() for path in monitor.directory.telemetry.glob("*"))
+    assert b'"before":0.0,"after":3.0' in written, "a journal is the same, whoever the monitor is"
 
 
 def test_several_optimizers_and_a_scaler(run_dir: Path, monitor: Monitor) -> None:

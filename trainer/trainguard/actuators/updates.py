@@ -30,7 +30,7 @@ class SkipSteps:
         def settle(_: Mapping[str, float]) -> Done:
             if skipping.last <= step:
                 raise Refused("the update of the next step was not dropped")
-            return Done(before=before, after=after)
+            return Done(before=float(before), after=float(after))
 
         return Pending(settle)
 

@@ -31,8 +31,8 @@ class Hooks:
         self._handles: list[RemovableHandle] = []
 
     def on_output(self, module: nn.Module, look: Look) -> None:
-        """Show each output of the module that is a tensor, detached."""
-        self._handles.append(module.register_forward_hook(lambda module, _, output: self._show(look, module, output)))
+        """Show each output of the module, detached. One that is no tensor is noted as a fault."""
+        self._handles.append(module.register_forward_hook(lambda module, _, output: self._output(look, module, output)))
 
     def on_input(self, module: nn.Module, look: Look) -> None:
         """Show the first input of each call of the module that is a tensor, detached."""
@@ -53,6 +53,13 @@ class Hooks:
         """How long the hooks took since the last call."""
         seconds, self._seconds = self._seconds, 0.0
         return seconds
+
+    def _output(self, look: Look, module: nn.Module, output: Any) -> None:
+        if isinstance(output, Tensor):
+            self._show(look, module, output)
+        elif not torch.compiler.is_compiling():
+            met = f"the output of a {type(module).__name__} is a {type(output).__name__}"
+            self._faults.note(self._what, f"{met}, wanted a tensor: it can't be watched")
 
     def _show(self, look: Look, module: nn.Module, value: Any = None) -> None:
         if torch.compiler.is_compiling() or not module.training or not isinstance(value, Tensor):

@@ -45,11 +45,11 @@ class Gate:
     ) -> None:
         """Put these in place of what there was; with none of them the gate is off.
 
-        Raises ValueError, and changes nothing, for a bound that is no positive number.
+        Raises ValueError, and changes nothing, for a ``factor`` that is not above 1 and a ``max_norm`` not above 0.
         """
-        for name, bound in (("factor", factor), ("max_norm", max_norm)):
-            if bound is not None and not (isfinite(bound) and bound > 0):
-                raise ValueError(f"{name} is {bound}, wanted a finite number above 0, or None")
+        for name, bound, low in (("factor", factor, 1), ("max_norm", max_norm, 0)):
+            if bound is not None and not (isfinite(bound) and bound > low):
+                raise ValueError(f"{name} is {bound}, wanted a finite number above {low}, or None")
         self.nonfinite, self.factor, self.max_norm = bool(nonfinite), factor, max_norm
         self.is_on = self.nonfinite or factor is not None or max_norm is not None
 
