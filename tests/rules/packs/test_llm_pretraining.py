@@ -44,7 +44,7 @@ def test_a_spike_is_rewound_and_its_data_skipped():
     """The checkpoint before it comes back, the learning rate stays, and that helps."""
     t = language_model()
     go_on(t, [4.0] * 14)
-    assert kinds(t) == [("PretrainingLossSpike", ["restore_checkpoint"])]
+    assert kinds(t) == [("PretrainingLossSpike", ["restore_checkpoint", "skip_steps"])]
     assert t.interventions[0].step == 1011
     assert t.interventions[0].actions[0].params["before_step"] == 1001
     go_on(t, [2.5] * 300)
@@ -64,8 +64,8 @@ def test_a_spike_that_comes_back_costs_learning_rate():
     t = language_model()
     go_on(t, [4.0] * 150)
     assert kinds(t)[:2] == [
-        ("PretrainingLossSpike", ["restore_checkpoint"]),
-        ("PretrainingLossSpike", ["restore_checkpoint", "scale_lr"]),
+        ("PretrainingLossSpike", ["restore_checkpoint", "skip_steps"]),
+        ("PretrainingLossSpike", ["restore_checkpoint", "skip_steps", "scale_lr"]),
     ]
 
 
@@ -84,7 +84,7 @@ def test_a_loss_that_is_no_number(bad):
     t.sample({"loss": bad})
     assert kinds(t) == [("PretrainingLossNotFinite", ["restore_checkpoint"])]
     t.run("loss", [bad] * 200)
-    assert ["restore_checkpoint", "scale_lr"] in [actions for _, actions in kinds(t)]
+    assert any({"restore_checkpoint", "scale_lr"} <= set(actions) for _, actions in kinds(t))
 
 
 def test_gradients_warn_and_no_more():
