@@ -182,8 +182,10 @@ def test_a_signal_that_raises_is_left_out_counted_and_said_once(
     assert len(said.messages) == 1
 
 
-def test_nonsense_arguments_in_the_loop_never_raise(run_dir: Path, monitor: Monitor) -> None:
-    """What cannot be measured is left out; the step is made and counted."""
+def test_nonsense_arguments_in_the_loop_never_raise(
+    run_dir: Path, monitor: Monitor, said: pytest.LogCaptureFixture
+) -> None:
+    """What cannot be measured is left out, and named; the step is made and counted."""
     run = Run()
     every = {"confidence": 1, "bias_conflict_loss_share": 1}
     with Guard(run.model, run.optimizer, run_dir=run_dir, checkpoint_every=None, every=every) as guard:
@@ -197,6 +199,15 @@ def test_nonsense_arguments_in_the_loop_never_raise(run_dir: Path, monitor: Moni
         *("epoch", "observe", "step"),
     }
     assert monitor.samples()[1].values == {"good": 1.5}
+    assert any("signal.predictions: logits is 'logits' (str), wanted a tensor" in text for text in said.messages)
+
+
+def test_an_epoch_that_is_no_number_is_named(run_dir: Path, said: pytest.LogCaptureFixture) -> None:
+    run = Run()
+    with Guard(run.model, run.optimizer, run_dir=run_dir, checkpoint_every=None) as guard:
+        run.train(guard, 2, epoch="five")
+    assert guard.errors == {"epoch": 2}
+    assert "epoch is 'five' (str), wanted a whole number of at least 0" in said.messages[0]
 
 
 def test_a_file_in_place_of_the_run_directory(tmp_path: Path, said: pytest.LogCaptureFixture) -> None:

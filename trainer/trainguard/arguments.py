@@ -213,7 +213,10 @@ def check_modules(activations: Any) -> tuple[nn.Module, ...]:
 
 
 def whole_epoch(epoch: Any) -> int:
-    value = operator.index(epoch)
+    try:
+        value = operator.index(epoch)
+    except TypeError:
+        raise TypeError(f"epoch is {_met(epoch)}, wanted a whole number of at least 0") from None
     if value < 0:
         raise ValueError(f"epoch is {value}, wanted a whole number of at least 0")
     return value

@@ -155,7 +155,7 @@ class Meter:
                     if value is not None and name in turn.names:
                         values[name] = value
             except Exception as error:
-                self._faults.note(turn.what, error)
+                self._faults.note(turn.what, view.misfit() or error)
             now = ticks()
             turn.seconds += now - began
             began = now

@@ -36,6 +36,14 @@ class StepView:
     step: int = 1
     seconds: float | None = None
 
+    def misfit(self) -> str | None:
+        """What was handed over and is no tensor, in words for who fails on it; None where all of it fits."""
+        for name in ("logits", "targets", "groups"):
+            given = getattr(self, name)
+            if not (given is None or isinstance(given, Tensor)):
+                return f"{name} is {' '.join(repr(given).split()):.60} ({type(given).__name__}), wanted a tensor"
+        return None
+
 
 def every(**steps: int | None) -> Mapping[str, int | None]:
     """Signals by name, each with its default cadence in steps; None: on request only."""
