@@ -127,9 +127,10 @@ class Guard:
         self._data = parts.data
 
         seat = Seat.take(RunDirectory(settings.run_path), parts)
-        checkpointer = parts.checkpointer(settings, seat.directory, self.state_dict) if seat.session else None
+        has_directory = seat.introduce(settings, parts)
+        checkpointer = parts.checkpointer(settings, seat.directory, self.state_dict) if has_directory else None
         self._stop = Stop(checkpointer, parts.pausing)
-        inbox = parts.inbox(settings, checkpointer, self._stop, seat)
+        inbox = parts.inbox(checkpointer, self._stop)
         seat.begin(settings, parts, inbox)
         self._stepper = Stepper(settings, parts, checkpointer, inbox, seat)
 

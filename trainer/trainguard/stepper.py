@@ -18,7 +18,7 @@ from collections.abc import Iterable, Mapping
 from torch import Tensor
 
 from trainguard import arguments
-from trainguard.checkpoints import Checkpointer
+from trainguard.checkpoints.base import Checkpoints
 from trainguard.exchange.emitter import Outcome
 from trainguard.exchange.inbox import Inbox
 from trainguard.measuring.readout import Reading
@@ -34,7 +34,7 @@ class Stepper:
     """
 
     def __init__(
-        self, settings: Settings, parts: Instruments, checkpointer: Checkpointer | None, inbox: Inbox, seat: Seat
+        self, settings: Settings, parts: Instruments, checkpointer: Checkpoints | None, inbox: Inbox, seat: Seat
     ) -> None:
         self._ticks, self._time = parts.clock.ticks, parts.clock.time
         self._faults, self._progress = parts.faults, parts.progress

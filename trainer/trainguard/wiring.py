@@ -7,7 +7,9 @@ from typing import TYPE_CHECKING, Any
 
 from trainguard import actuators, arguments, signals
 from trainguard.checkpoints import Checkpointer
+from trainguard.checkpoints.base import Checkpoints
 from trainguard.checkpoints.data_stream import DataStream
+from trainguard.checkpoints.training_state import TrainingState
 from trainguard.clock import Clock
 from trainguard.exchange.emitter import Emitter
 from trainguard.exchange.inbox import ControlSource, Inbox
@@ -21,11 +23,13 @@ from trainguard.measuring.meter import Meter
 from trainguard.measuring.overhead import Overhead
 from trainguard.measuring.readout import Readout
 from trainguard.progress import Progress
+from trainguard.ranks.checkpoints import FollowingCheckpointer, LeadingCheckpointer
 from trainguard.ranks.control import JointControl
-from trainguard.ranks.introduction import introduce
+from trainguard.ranks.introduction import common, introduce
 from trainguard.ranks.joint import Joint
 from trainguard.ranks.ranks import Ranks
 from trainguard.ranks.readings import JointReadout
+from trainguard.ranks.state import JointState
 from trainguard.ranks.world import num_ranks, rank
 from trainguard.settings import Settings
 from trainguard.signals.gradients import LAYERS
@@ -75,20 +79,21 @@ class Instruments:
 
     def checkpointer(
         self, settings: Settings, directory: RunDirectory, guard_state: Callable[[], dict[str, Any]]
-    ) -> Checkpointer | None:
-        """None where none are wanted, and in a run of several ranks. What an earlier process left half done goes."""
-        if settings.checkpoint_every is None or num_ranks() > 1:
+    ) -> Checkpoints | None:
+        """None where none are wanted, or ranks are not together. What an earlier process left half done goes."""
+        every, ranks = settings.checkpoint_every, self.ranks
+        if every is None or (num_ranks() > 1 and not (ranks and ranks.together)):
             return None
-        checkpointer = Checkpointer(
-            directory.checkpoints,
-            settings,
-            self.data,
-            guard_state=guard_state,
-            progress=self.progress,
-            readout=self.readout,
-            emitter=self.emitter,
-            clock=self.clock,
-            faults=self.faults,
+        state = TrainingState(settings, self.data, self.faults)
+        joint = None if ranks is None else JointState(state, ranks, self.progress, self.faults)
+        if joint is not None and rank() > 0:
+            return FollowingCheckpointer(every, joint, self.progress, self.faults)
+        how: Any = {"guard_state": guard_state, "progress": self.progress, "readout": self.readout}
+        how |= {"emitter": self.emitter, "clock": self.clock, "faults": self.faults}
+        checkpointer = (
+            Checkpointer(directory.checkpoints, settings, state, **how)
+            if joint is None
+            else LeadingCheckpointer(directory.checkpoints, settings, joint, **how)
         )
         checkpointer.clean()
         return checkpointer
@@ -98,27 +103,15 @@ class Instruments:
 
         return Embedded.of(rules, self.clock, self.faults)
 
-    def inbox(self, settings: Settings, checkpointer: Checkpointer | None, stop: actuators.Stop, seat: "Seat") -> Inbox:
+    def inbox(self, checkpointer: Checkpoints | None, stop: actuators.Stop) -> Inbox:
         """Obeys where all ranks do: one rank that acts alone would drift from the others."""
         offered = actuators.offered(self.levers, checkpointer, self.meter, self.pausing, stop)
-        if num_ranks() > 1:
-            offered = self._joint(settings, offered, seat)
+        if self.ranks is not None:
+            kinds = common(self.ranks, [actuator.kind for actuator in offered])
+            offered = [Joint(each, self.ranks, self.levers) for each in offered if each.kind in kinds]
+        elif num_ranks() > 1:
+            offered = []
         return Inbox(offered, checkpointer, emitter=self.emitter, progress=self.progress, faults=self.faults)
-
-    def _joint(self, settings: Settings, offered: list[actuators.Actuator], seat: "Seat") -> list[actuators.Actuator]:
-        """Those that all ranks can carry out together. The ranks introduce themselves to each other."""
-        if not isinstance(self.readout, JointReadout) or self.ranks is None:
-            return []
-        kinds = introduce(
-            self.ranks,
-            settings.model,
-            self.readout,
-            self.progress,
-            names=[name for name in self.meter.names if name != LAYERS],
-            kinds=[actuator.kind for actuator in offered],
-            is_watched=seat.is_watched,
-        )
-        return [Joint(actuator, self.ranks, self.levers) for actuator in offered if actuator.kind in kinds]
 
 
 @dataclass(frozen=True)
@@ -143,6 +136,21 @@ class Seat:
         parts.progress.generation = session.generation
         judge = parts.judge if parts.judge is not None and parts.judge.take(directory) else None
         return cls(directory, session, judge)
+
+    def introduce(self, settings: Settings, parts: Instruments) -> bool:
+        """Have the ranks get to know each other; whether there is a directory to keep checkpoints in."""
+        has_directory = self.session is not None
+        if not isinstance(parts.readout, JointReadout) or parts.ranks is None:
+            return has_directory
+        return introduce(
+            parts.ranks,
+            settings.model,
+            parts.readout,
+            parts.progress,
+            names=[name for name in parts.meter.names if name != LAYERS],
+            is_watched=self.is_watched,
+            has_directory=has_directory,
+        )
 
     @property
     def is_watched(self) -> bool:

@@ -8,7 +8,7 @@ from trainguard.actuators.lifecycle import Pause, Resume, Stop
 from trainguard.actuators.lr import RewarmLr, ScaleLr, SetLr
 from trainguard.actuators.updates import SetGate, SkipSteps
 from trainguard.actuators.weight_decay import ScaleWeightDecay, SetWeightDecay
-from trainguard.checkpoints import Checkpointer
+from trainguard.checkpoints.base import Checkpoints
 from trainguard.exchange.pausing import Pausing
 from trainguard.levers.levers import Levers
 from trainguard.measuring.meter import Meter
@@ -40,7 +40,7 @@ __all__ = [
 
 def offered(
     levers: Levers,
-    checkpointer: Checkpointer | None,
+    checkpointer: Checkpoints | None,
     meter: Meter,
     pausing: Pausing,
     stop: Stop,

@@ -1,7 +1,7 @@
 """Actions on checkpoints."""
 
 from trainguard.actuators.base import Done, Params, Refused
-from trainguard.checkpoints import Checkpointer
+from trainguard.checkpoints.base import Checkpoints
 from trainguard.progress import Progress
 
 
@@ -10,7 +10,7 @@ class SaveCheckpoint:
 
     kind = "save_checkpoint"
 
-    def __init__(self, checkpointer: Checkpointer) -> None:
+    def __init__(self, checkpointer: Checkpoints) -> None:
         self._checkpointer = checkpointer
 
     def act(self, params: Params, at: Progress) -> Done:
@@ -29,7 +29,7 @@ class RestoreCheckpoint:
 
     kind = "restore_checkpoint"
 
-    def __init__(self, checkpointer: Checkpointer) -> None:
+    def __init__(self, checkpointer: Checkpoints) -> None:
         self._checkpointer = checkpointer
 
     def act(self, params: Params, at: Progress) -> Done:

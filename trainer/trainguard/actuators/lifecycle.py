@@ -1,7 +1,7 @@
 """Actions on the run as a whole."""
 
 from trainguard.actuators.base import Done, Params, Refused
-from trainguard.checkpoints import Checkpointer
+from trainguard.checkpoints.base import Checkpoints
 from trainguard.exchange.pausing import Pausing
 from trainguard.faults import describe
 from trainguard.progress import Progress
@@ -14,7 +14,7 @@ class Stop:
 
     kind = "stop"
 
-    def __init__(self, checkpointer: Checkpointer | None, pausing: Pausing) -> None:
+    def __init__(self, checkpointer: Checkpoints | None, pausing: Pausing) -> None:
         self._checkpointer, self._pausing = checkpointer, pausing
         self.stopped = False
 

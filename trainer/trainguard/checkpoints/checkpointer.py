@@ -11,11 +11,11 @@ from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from trainguard.checkpoints.data_stream import DataStream
+from trainguard.checkpoints.base import State
 from trainguard.checkpoints.disk import Damaged, DiskRing, Manifest
 from trainguard.checkpoints.memory import Held, MemoryRing, memory_limit
 from trainguard.checkpoints.snapshot import Snapshot, num_bytes
-from trainguard.checkpoints.training_state import Misfit, TrainingState
+from trainguard.checkpoints.training_state import Misfit
 from trainguard.checkpoints.writer import PATIENCE, Problem, Writer
 from trainguard.clock import Clock
 from trainguard.exchange.emitter import Emitter
@@ -37,7 +37,7 @@ class Checkpointer:
         self,
         folder: Path,
         settings: Settings,
-        data: DataStream,
+        state: State,
         *,
         guard_state: Callable[[], dict[str, Any]],
         progress: Progress,
@@ -47,7 +47,7 @@ class Checkpointer:
         faults: Faults,
     ) -> None:
         self._every, self._exact = settings.checkpoint_every or 0, settings.exact
-        self._state = TrainingState(settings, data, faults)
+        self._state = state
         self._memory = MemoryRing(settings.keep_in_memory, memory_limit())
         self._disk = DiskRing(folder, settings.keep)
         self._writer = Writer(self._disk)

@@ -25,7 +25,7 @@ def capture() -> dict[str, Any]:
 
 
 def restore(state: Mapping[str, Any]) -> None:
-    torch.set_rng_state(state["torch"])
+    torch.set_rng_state(state["torch"].clone())  # of a view into a larger tensor, torch reads from where that begins
     version, words, gauss = state["python"]
     random.setstate((version, tuple(words.tolist()), gauss))
     if "cuda" in state and _cuda_in_use():

@@ -35,24 +35,33 @@ class TrainingState:
 
         Raises TypeError, naming the place, for state that has no plain form.
         """
+        own = self.capture_own(in_loop=in_loop)
         return {
-            "rng": rng.capture(),
+            "rng": own["rng"],
             "model": plain(self._model.state_dict(), "model"),
             "optimizers": [plain(optimizer.state_dict(), "optimizer") for optimizer in self._optimizers],
             "schedulers": [self._scheduler_state(scheduler) for scheduler in self._schedulers],
             "scaler": None if self._scaler is None else plain(self._scaler.state_dict(), "scaler"),
             "state": {name: plain(each.state_dict(), f"state[{name!r}]") for name, each in self._state.items()},
-            "loader": plain(self._data.position(), "loader") if in_loop else None,
+            "loader": own["loader"],
         }
+
+    def capture_own(self, *, in_loop: bool) -> dict[str, Any]:
+        """What of it is another on each of several ranks."""
+        return {"rng": rng.capture(), "loader": plain(self._data.position(), "loader") if in_loop else None}
+
+    def check(self, saved: Mapping[str, Any], *, rewind: bool = False) -> None:
+        """Raises `Misfit` where `restore` would."""
+        self._check(saved)
+        if rewind:
+            self._check_rewind(saved)
 
     def restore(self, saved: Mapping[str, Any], *, rewind: bool = False) -> None:
         """Take it back; with ``rewind``, schedulers, hyperparameters and the data's position as well.
 
         Raises `Misfit` before anything is changed, and what the user's own ``load_state_dict`` raises.
         """
-        self._check(saved)
-        if rewind:
-            self._check_rewind(saved)
+        self.check(saved, rewind=rewind)
         for name, each in self._state.items():
             each.load_state_dict(copied(saved["state"][name]))
         if saved["scaler"]:

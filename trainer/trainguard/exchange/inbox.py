@@ -11,7 +11,7 @@ from collections.abc import Mapping, Sequence
 from typing import NamedTuple, Protocol
 
 from trainguard.actuators import Actuator, Done, Params, Pending, Refused
-from trainguard.checkpoints import Checkpointer
+from trainguard.checkpoints.base import Checkpoints
 from trainguard.exchange.emitter import Emitter
 from trainguard.faults import Faults, describe
 from trainguard.measuring.readout import Reading
@@ -48,7 +48,7 @@ class Inbox:
     def __init__(
         self,
         actuators: Sequence[Actuator],
-        checkpointer: Checkpointer | None,
+        checkpointer: Checkpoints | None,
         *,
         emitter: Emitter,
         progress: Progress,

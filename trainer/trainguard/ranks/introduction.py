@@ -18,26 +18,25 @@ def introduce(
     progress: Progress,
     *,
     names: Iterable[str],
-    kinds: Sequence[str],
     is_watched: bool,
-) -> Sequence[str]:
-    """Of the actions of these kinds, those that all ranks offer. All ranks have to come here.
+    has_directory: bool,
+) -> bool:
+    """Whether rank 0 has a directory to keep checkpoints in. All ranks have to come here.
 
     They part at once where their parameters are no replicas. Where nobody watches rank 0, rounds would be for nothing.
     """
-    sharded = first_sharded(model)
     words = {
         "names": list(names),
-        "kinds": list(kinds),
         "generation": progress.generation,
         "watched": is_watched,
+        "directory": has_directory,
         "layout": layout_of(model),
-        "sharded": sharded,
+        "sharded": first_sharded(model),
     }
     try:
         said = ranks.introduce(words)
     except Parted:
-        return ()
+        return has_directory
     progress.generation = said[0]["generation"]
     readout.know(set().union(*(each["names"] for each in said)))
     for rank, each in enumerate(said):
@@ -47,7 +46,16 @@ def introduce(
             ranks.part(f"rank {rank} has other parameters than rank 0")
     if not said[0]["watched"]:
         ranks.close()
-    return [kind for kind in kinds if all(kind in each["kinds"] for each in said)] if ranks.together else ()
+    return bool(said[0]["directory"])
+
+
+def common(ranks: Ranks, kinds: Sequence[str]) -> Sequence[str]:
+    """Of the actions of these kinds, those that all ranks offer. All ranks have to come here."""
+    try:
+        said = ranks.introduce(list(kinds))
+    except Parted:
+        return ()
+    return [kind for kind in kinds if all(kind in each for each in said)]
 
 
 def first_sharded(model: nn.Module) -> str | None:

@@ -1,19 +1,36 @@
 """The ranks of a run, together as long as they can be. See the head of the folder."""
 
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from contextlib import suppress
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 
 from trainguard.faults import Faults, describe
 from trainguard.progress import Progress
-from trainguard.ranks.rounds import ASKS, HEAD, HELLO, LEAVE, PATIENCE, SLOTS, STEP, TALK, Parted, Rounds, Row
+from trainguard.ranks.rounds import (
+    ASKS,
+    GATHER,
+    HEAD,
+    HELLO,
+    LEAVE,
+    PASS,
+    PATIENCE,
+    SLOTS,
+    STEP,
+    TALK,
+    VOTE,
+    Bytes,
+    Parted,
+    Rounds,
+    Row,
+)
 
 ABSENT = np.int64(0x7FF8_0000_0000_0DEF)  # a NaN that no arithmetic makes: no value
 
 Hear = Callable[[list[Any]], None]
+_T = TypeVar("_T")
 
 
 class Ranks:
@@ -65,14 +82,24 @@ class Ranks:
     def when_parted(self, then: Callable[[], object]) -> None:
         self._when_parted.append(then)
 
-    def introduce(self, words: Mapping[str, Any]) -> list[Any]:
+    def introduce(self, words: Any) -> list[Any]:
         """What each rank says of itself, by rank, before the first step. Raises `Parted`."""
-        return self._talk(HELLO, dict(words))
+        return self._exchange(HELLO, words)
 
     def exchange(self, words: Any) -> list[Any]:
         """What each rank says now, by rank. All ranks have to come here. Raises `Parted`, and is parted then."""
         self.meet()
-        return self._talk(TALK, words)
+        return self._exchange(VOTE, words)
+
+    def gather(self, data: bytes) -> list[bytes]:
+        """The same for bytes."""
+        self.meet()
+        return self._go(lambda: self._rounds.talk(GATHER, self._place, data))
+
+    def pass_on(self, data: Bytes) -> Bytes:
+        """The same for what rank 0 alone has."""
+        self.meet()
+        return self._go(lambda: self._rounds.pass_on(PASS, self._place, data))
 
     def meet(self) -> None:
         """Collect the round that is under way, and talk where a rank asked for it."""
@@ -134,21 +161,24 @@ class Ranks:
         return self._progress.step, self._progress.generation
 
     def _listen(self) -> None:
-        letters = self._talk(TALK, self._letter)
+        letters = self._exchange(TALK, self._letter)
         for topic in sorted(set().union(*letters)):
             with self._faults.around(f"ranks.{topic}"):
                 self._hearers[topic]([letter.get(topic, []) for letter in letters])
 
-    def _talk(self, kind: int, words: Any) -> list[Any]:
+    def _exchange(self, kind: int, words: Any) -> list[Any]:
+        place = (0, 0) if kind == HELLO else self._place
+        letters = self._go(lambda: self._rounds.talk(kind, place, json.dumps(words).encode()))
+        return [json.loads(letter) for letter in letters]
+
+    def _go(self, do: Callable[[], _T]) -> _T:
         if not self.together:
             raise Parted(self.why_parted)
-        place = (0, 0) if kind == HELLO else self._place
         try:
-            letters = self._rounds.talk(kind, place, json.dumps(words).encode())
+            return do()
         except Parted as parted:
             self.part(str(parted))
             raise
-        return [json.loads(letter) for letter in letters]
 
 
 def no_cargo() -> Row:

@@ -12,13 +12,15 @@ import torch
 import torch.distributed as dist
 from numpy.typing import NDArray
 
-PATIENCE = 120.0  # seconds to wait for another rank before it counts as one that hangs
+PATIENCE = 180.0  # seconds to wait for another rank before it counts as one that hangs
+PIECE = 1 << 26
 HEAD, SLOTS = 8, 120
 ROOM = SLOTS * 8
-HELLO, STEP, TALK, LEAVE = range(1, 5)
+HELLO, STEP, TALK, VOTE, GATHER, PASS, LEAVE = range(1, 8)
 KIND, AT_STEP, GENERATION, ASKS, LENGTH = range(5)
 
 Row = NDArray[np.float64]
+Bytes = NDArray[np.uint8]
 Place = tuple[int, int]  # step, generation
 
 
@@ -73,17 +75,36 @@ class Rounds:
 
     def talk(self, kind: int, place: Place, letter: bytes) -> list[bytes]:
         """What each rank had to say, by rank. Raises `Parted`."""
-        letters = [b""] * self.size
-        sent, longest = 0, 1
-        while sent < longest:
-            self.launch(kind, place, length=len(letter), cargo=letter[sent : sent + ROOM])
-            rows = self.land()
-            longest = int(rows[:, LENGTH].max())
-            for rank, row in enumerate(rows):
-                left = int(row[LENGTH]) - sent
-                letters[rank] += row[HEAD:].tobytes()[: max(0, left)]
-            sent += ROOM
-        return letters
+        self.launch(kind, place, length=len(letter), cargo=letter[:ROOM])
+        rows = self.land()
+        lengths = [int(length) for length in rows[:, LENGTH]]
+        whole = rows[:, HEAD:].view(np.uint8)
+        if max(lengths) > ROOM:  # all ranks know that by now: what follows may be larger than a round
+            whole = self._all_of(letter, max(lengths))
+        return [each[:length].tobytes() for each, length in zip(whole, lengths, strict=True)]
+
+    def pass_on(self, kind: int, place: Place, data: Bytes) -> Bytes:
+        """What rank 0 has, however much; the others hand in nothing. Raises `Parted`."""
+        self.launch(kind, place, length=len(data))
+        size = int(self.land()[0, LENGTH])
+        passed = data if self.rank == 0 else np.empty(size, np.uint8)
+        try:
+            for begin in range(0, size, PIECE):
+                dist.broadcast(torch.from_numpy(passed[begin : begin + PIECE]), src=0, group=self._group)
+        except RuntimeError as error:
+            raise Parted(_first_line(error)) from error
+        return passed
+
+    def _all_of(self, letter: bytes, longest: int) -> Bytes:
+        """The letters of all ranks, each filled up to the longest."""
+        mine = torch.zeros(longest, dtype=torch.uint8)
+        mine.numpy()[: len(letter)] = np.frombuffer(letter, np.uint8)
+        everyones = torch.zeros(self.size, longest, dtype=torch.uint8)
+        try:
+            dist.all_gather(list(everyones.unbind()), mine, group=self._group)
+        except RuntimeError as error:
+            raise Parted(_first_line(error)) from error
+        return np.asarray(everyones.numpy())
 
     def leave(self, place: Place, seconds: float) -> None:
         """Tell the others that no round of this rank follows, if the one under way ends in time. Raises `Parted`."""
