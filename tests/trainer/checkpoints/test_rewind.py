@@ -128,7 +128,7 @@ def test_nobody_notices_a_loader_while_nothing_is_restored(run_dir: Path) -> Non
 def test_trainguards_own_factors_stay_in_force(run_dir: Path, monitor: Monitor) -> None:
     """The groups' own values go back; what actions made of them since lies over them again."""
     loop = Loop()
-    with loop.guard(run_dir, checkpoint_every=6) as guard:
+    with loop.guard(run_dir, checkpoint_every=6, every={"weight_decay": 1}) as guard:
         for step in loop.train(guard):
             if step == 6:
                 monitor.promote(6)
