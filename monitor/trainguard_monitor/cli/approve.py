@@ -1,13 +1,11 @@
 """``trainguard approve``: answer a rule that asks before it acts."""
 
 from pathlib import Path
-from typing import Any
 
 import click
 
-from trainguard_monitor.cli.changing import EPILOG, Wish, changing_options, connect, person, print_json, report
+from trainguard_monitor.cli.changing import EPILOG, Wish, changing_options, connect, person, print_json, reach, report
 from trainguard_monitor.cli.complete import requests, runs
-from trainguard_monitor.cli.faults import Fault, Unreachable
 from trainguard_monitor.cli.options import url_option
 
 
@@ -40,7 +38,7 @@ def approve(
     if id is None:
         if deny:
             raise click.UsageError("--deny what? give the ID")
-        _list(run, url, as_json=as_json)
+        _list(Wish(reach(url), run, timeout), run, as_json=as_json)
         return
     from trainguard_monitor.client import path_of
 
@@ -54,10 +52,10 @@ def approve(
         print_json(answer)
 
 
-def _list(run: str, url: str | None, *, as_json: bool) -> None:
+def _list(wish: Wish, run: str, *, as_json: bool) -> None:
     from trainguard_monitor.recorded.story import planned
 
-    detail = _detail(run, url)
+    detail = wish.read()
     if as_json:
         print_json(detail["requests"])
         return
@@ -67,16 +65,3 @@ def _list(run: str, url: str | None, *, as_json: bool) -> None:
         click.echo(f"{request['id']}: {why[request['rule']]}: {actions}? (until step {request['expires_step']})")
     if not detail["requests"]:
         click.echo(f"nothing waits for an answer in run {run}", err=True)
-
-
-def _detail(run: str, url: str | None) -> dict[str, Any]:
-    from trainguard_monitor.client import DEFAULT_URL, Client, ClientError, Refused, path_of
-
-    try:
-        client = Client(DEFAULT_URL if url is None else url)
-        found: dict[str, Any] = client.get(path_of(run))
-    except (ValueError, Refused) as error:
-        raise Fault(str(error)) from None
-    except ClientError as error:
-        raise Unreachable(str(error)) from None
-    return found

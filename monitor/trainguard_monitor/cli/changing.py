@@ -11,7 +11,7 @@ import click
 from trainguard_monitor.cli.faults import Fault, Held, NotDone, Pending, Unreachable
 
 if TYPE_CHECKING:
-    from trainguard_monitor.client import Client
+    from trainguard_monitor.client import Client, ClientError
 
 LOOK_SECONDS = 0.2
 MOST_LOOKED_AT = 100  # the newest decisions of a run, ours among them
@@ -60,14 +60,23 @@ def changing_options(command: _Command) -> _Command:
 
 def connect(url: str | None, token_file: Path | None) -> "Client":
     """The monitor there, or the local one. Raises `Fault`."""
-    from trainguard_monitor.client import DEFAULT_URL, Client
     from trainguard_monitor.http.security import TokenError, read_token
 
     if token_file is None:
         raise Fault("only whoever has the monitor's token may act on a run: give --token-file")
     try:
-        return Client(DEFAULT_URL if url is None else url, read_token(token_file))
-    except (TokenError, ValueError) as error:
+        return reach(url, read_token(token_file))
+    except TokenError as error:
+        raise Fault(str(error)) from None
+
+
+def reach(url: str | None, token: str | None = None) -> "Client":
+    """The same; without a token it may only read. Raises `Fault`."""
+    from trainguard_monitor.client import DEFAULT_URL, Client
+
+    try:
+        return Client(DEFAULT_URL if url is None else url, token)
+    except ValueError as error:
         raise Fault(str(error)) from None
 
 
@@ -80,17 +89,14 @@ class Wish:
         self._deadline = time.monotonic() + timeout
 
     def send(self, path: str, body: Mapping[str, Any]) -> Any:
-        """The monitor's answer. Sent again while it says so, which does no harm. Raises `Fault`."""
-        from trainguard_monitor.client import ClientError, Refused
+        """The monitor's answer. Sent again while it is too busy, which does no harm. Raises `Fault`."""
+        return self._patiently(lambda: self._client.post(path, body))
 
-        while True:
-            try:
-                return self._client.post(path, body)
-            except Refused as error:
-                if error.status not in (429, 503) or not self._pause():
-                    raise _fault_of(error.status)(str(error)) from None
-            except ClientError as error:
-                raise Unreachable(str(error)) from None
+    def read(self) -> Any:
+        """What the monitor has of the run. Raises `Fault`."""
+        from trainguard_monitor.client import path_of
+
+        return self._patiently(lambda: self._client.get(path_of(self._run)))
 
     def outcome(self, intervention: str) -> dict[str, Any]:
         """The intervention, once the trainer has answered all of it. Raises `Fault`, `Pending` where it does not."""
@@ -117,11 +123,22 @@ class Wish:
         except Refused as error:
             if error.status == 503:
                 return None
-            raise _fault_of(error.status)(str(error)) from None
+            raise _fault_of(error) from None
         except ClientError as error:
             raise Unreachable(f"{error}; {intervention} still stands, and may be done yet") from None
         found: dict[str, Any] | None = next((d for d in reversed(decisions) if d["id"] == intervention), None)
         return found
+
+    def _patiently(self, ask: Callable[[], Any]) -> Any:
+        from trainguard_monitor.client import ClientError, Refused
+
+        while True:
+            try:
+                return ask()
+            except ClientError as error:
+                busy = isinstance(error, Refused) and error.status in (429, 503)
+                if not busy or not self._pause():
+                    raise _fault_of(error) from None
 
     def _pause(self) -> bool:
         """Wait a little; False where the time is over."""
@@ -159,5 +176,9 @@ def person() -> str:
         return "cli"
 
 
-def _fault_of(status: int) -> type[Fault]:
-    return {409: Held, 429: Unreachable, 500: Unreachable, 503: Unreachable}.get(status, Fault)
+def _fault_of(error: "ClientError") -> Fault:
+    from trainguard_monitor.client import Refused
+
+    codes = {409: Held, 429: Unreachable, 500: Unreachable, 503: Unreachable}
+    kind = codes.get(error.status, Fault) if isinstance(error, Refused) else Unreachable
+    return kind(str(error))

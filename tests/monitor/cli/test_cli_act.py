@@ -253,6 +253,30 @@ def test_what_waits(trainguard: Command, url: str, trainer: ScriptedTrainer, req
     assert trainguard("approve", "a", "--deny").exit_code == 2
 
 
+@pytest.mark.parametrize(("status", "code"), [(503, 4), (429, 4), (500, 4), (409, 3), (404, 2)])
+def test_what_waits_can_not_be_read(token: Path, status: int, code: int) -> None:
+    """Reading ends as answering does, with the monitor's words; while it is too busy it is asked again."""
+    from starlette.applications import Starlette
+    from starlette.requests import Request
+    from starlette.responses import JSONResponse, Response
+    from starlette.routing import Route
+
+    asked: list[str] = []
+
+    async def refuse(request: Request) -> Response:
+        asked.append(request.method)
+        return JSONResponse({"status": "error", "error": "not now"}, status)
+
+    path = "/api/v1/runs/{run}"
+    routes = [Route(path, refuse), Route(f"{path}/approvals/{{id}}", refuse, methods=["POST"])]
+    with serving(Starlette(routes=routes)) as url:
+        for words in ((), ("Asks.0.4",)):
+            result = Command(url, token)("approve", "a", *words, "--timeout", 0.1)
+            assert (result.exit_code, result.stderr) == (code, "Error: not now\n")
+    once = 2 if status in (503, 429) else 1
+    assert min(asked.count("GET"), asked.count("POST")) >= once
+
+
 def test_approved(trainguard: Command, trainer: ScriptedTrainer, request_id: str) -> None:
     """It is carried out, and once."""
     with obeying(trainer, before=None, after=None):
