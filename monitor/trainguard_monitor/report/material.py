@@ -6,7 +6,6 @@ heartbeats only the last of each trainer process counts.
 
 from collections import Counter
 from collections.abc import Callable, Iterator
-from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -18,6 +17,7 @@ from trainguard_monitor.recorded.history import History
 from trainguard_monitor.recorded.replay import Side
 from trainguard_monitor.recorded.story import read_journal
 from trainguard_monitor.report.incidents import Incidents
+from trainguard_monitor.views.course import Course
 from trainguard_wire import (
     CheckpointSaved,
     CodecError,
@@ -29,7 +29,6 @@ from trainguard_wire import (
     RunDirectory,
     RunInfo,
     SegmentReader,
-    Telemetry,
     Verification,
     decode_telemetry,
 )
@@ -60,10 +59,7 @@ class Checkpoint:
 
 @dataclass
 class Material:
-    """One run. ``side`` counts what rules did, ``helped`` interventions by rule and whether they helped.
-
-    ``last_time`` is the time of the last record, ``ended`` says that it is a goodbye.
-    """
+    """One run. ``side`` counts what rules did, ``helped`` interventions by rule and whether they helped."""
 
     run: RunDirectory
     info: RunInfo
@@ -75,9 +71,8 @@ class Material:
     opened: list[Opened] = field(default_factory=list)
     processes: list[Process] = field(default_factory=list)
     checkpoints: dict[int, Checkpoint] = field(default_factory=dict)
-    ended: bool = False
+    course: Course = field(default_factory=Course)
     records: int = 0
-    last_time: float = 0.0
 
 
 def read(run: RunDirectory, on_bytes: Callable[[int], None] = lambda _: None) -> Material:
@@ -91,26 +86,30 @@ def read(run: RunDirectory, on_bytes: Callable[[int], None] = lambda _: None) ->
 
 
 def _read_others(material: Material) -> None:
-    """What there is beside the samples."""
-    reader, newest = SegmentReader(material.run.telemetry), b""
+    """What there is beside the samples. Of those that follow each other the last tells how far the run has come."""
+    reader, sample = SegmentReader(material.run.telemetry), b""
     try:
         while lines := reader.read_lines():
+            material.records += len(lines)
             for line in lines:
-                material.records += 1
                 if line.startswith(_SAMPLE):
-                    newest, material.ended = line, False
+                    sample = line
                     continue
-                with suppress(CodecError):  # torn by a process that died
-                    _see(material, decode_telemetry(line))
-        with suppress(CodecError):
-            material.last_time = max(material.last_time, decode_telemetry(newest).time)
+                _see(material, sample)
+                _see(material, line)
+                sample = b""
+        _see(material, sample)
     finally:
         reader.close()
 
 
-def _see(material: Material, record: Telemetry) -> None:
+def _see(material: Material, line: bytes) -> None:
+    try:
+        record = decode_telemetry(line)
+    except CodecError:
+        return  # none yet, or torn by a process that died
+    material.course.see(record)
     process = material.processes[-1] if material.processes else None
-    material.ended, material.last_time = isinstance(record, Goodbye), record.time
     match record:
         case Hello():
             material.processes.append(Process(record))

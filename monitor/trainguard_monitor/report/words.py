@@ -19,10 +19,10 @@ def _course(material: Material) -> str:
         text += f" in {duration(seconds)}"
     if len(processes) > 1:
         text += f", in {len(processes)} training processes"
-    last = processes[-1].last if processes else None
-    if not material.ended or last is None:
+    goodbye = material.course.goodbye
+    if goodbye is None:
         return f"{text}; it goes on, or its training died without a word."
-    return f"{text}; the training {OUTCOMES[last.outcome]}" + (f": {last.error}." if last.error else ".")
+    return f"{text}; the training {OUTCOMES[goodbye.outcome]}" + (f": {goodbye.error}." if goodbye.error else ".")
 
 
 def _happened(material: Material) -> str:
@@ -47,10 +47,9 @@ def _done(material: Material) -> str:
 
 def span_of(material: Material) -> float | None:
     """Seconds from the first word of the first process to the last word of the last; None where that is not known."""
-    if not material.processes:
+    end = material.course.last_record
+    if end is None or not material.processes:
         return None
-    last = material.processes[-1].last
-    end = last.time if material.ended and last is not None else material.last_time
     return max(0.0, end - material.processes[0].hello.time)
 
 
