@@ -5,7 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.monitor.helpers import OTHER_RULES, RULES, ScriptedTrainer
+from tests.monitor.helpers import OTHER_RULES, RULES, VARIED_RULES, ScriptedTrainer, running
+from trainguard_monitor.daemon import Daemon
 from trainguard_rules import RuleBook, load_rules
 
 NewTrainer = Callable[..., ScriptedTrainer]
@@ -37,6 +38,15 @@ def runs(tmp_path: Path) -> Path:
     path = tmp_path / "runs"
     path.mkdir()
     return path
+
+
+@pytest.fixture
+def daemon(tmp_path: Path, runs: Path) -> Iterator[Daemon]:
+    """A monitor over `runs`, with a rule that acts, one that only warns, one that asks, and an expectation."""
+    path = tmp_path / "varied.yaml"
+    path.write_text(VARIED_RULES)
+    with running(Daemon(runs, load_rules([str(path)]))) as daemon:
+        yield daemon
 
 
 @pytest.fixture

@@ -49,6 +49,38 @@ groups:
         expr: grad_nrom > 10
         fro: 1 step
 """
+VARIED_RULES = """\
+params: {ceiling: 10}
+checkpoints: {good_after: 5 steps}
+groups:
+  - name: stability
+    rules:
+      - guard: GradientExplosion
+        expr: grad_norm > ceiling
+        for: 2 steps
+        actions:
+          - scale_lr: {factor: 0.5, min: 1e-5}
+        cooldown: 50 steps
+        limit: 3 per 1000 steps
+        verify: {expr: grad_norm < ceiling, within: 20 steps, otherwise: revert}
+        labels: {severity: critical}
+        annotations: {summary: "norm {value:.3g} at step {step}, <b>far</b> above"}
+      - guard: LossHigh
+        expr: loss > 4
+        for: 1000s
+        keep_firing_for: 1m
+        labels: {severity: warning}
+  - name: hopes
+    rules:
+      - guard: Asks
+        expr: loss > 8
+        mode: approve
+        actions: [{stop: {}}]
+        annotations: {summary: "loss is {value:.3g}"}
+      - expect: LossHalves
+        expr: loss < 0.1
+        within: 1000 steps
+"""
 
 
 class ScriptedTrainer:

@@ -16,44 +16,8 @@ from trainguard_monitor.http.prometheus_api import scientific
 from trainguard_monitor.times import rfc3339
 from trainguard_rules import load_rules
 
-RULES = """\
-params: {ceiling: 10}
-groups:
-  - name: stability
-    rules:
-      - guard: GradientExplosion
-        expr: grad_norm > ceiling
-        for: 2 steps
-        actions:
-          - scale_lr: {factor: 0.5, min: 1e-5}
-        cooldown: 50 steps
-        limit: 3 per 1000 steps
-        labels: {severity: critical}
-        annotations: {summary: "norm {value:.3g} at step {step}"}
-      - guard: Slow
-        expr: loss > 100
-        for: 30s
-        keep_firing_for: 1m
-  - name: hopes
-    rules:
-      - guard: Asks
-        expr: loss > 5
-        mode: approve
-        actions: [{stop: {}}]
-      - expect: LossHalves
-        expr: loss < 0.5
-        within: 1000 steps
-"""
-
+SUMMARY = "norm 99 at step 23, <b>far</b> above"
 Get = Callable[..., Any]
-
-
-@pytest.fixture
-def daemon(tmp_path: Path, runs: Path) -> Iterator[Daemon]:
-    path = tmp_path / "rules.yaml"
-    path.write_text(RULES)
-    with running(Daemon(runs, load_rules([str(path)]))) as daemon:
-        yield daemon
 
 
 @pytest.fixture
@@ -129,16 +93,16 @@ def test_layers(get: Get, daemon: Daemon, trainer: ScriptedTrainer) -> None:
 def test_a_run(get: Get, story: ScriptedTrainer) -> None:
     """Its rules: state, value against threshold, what is left of cooldown and limit, and the last decision."""
     found = get("/api/v1/runs/a")
-    explosion, slow, asks = found["rules"]
+    explosion, high, asks = found["rules"]
     assert explosion["state"] == "firing"
     assert (explosion["value"], explosion["threshold"]) == (99.0, 10.0)
     assert (explosion["since_step"], explosion["since_time"]) == (21, START + 21)
     assert (explosion["cooldown"], explosion["cooldown_left"]) == ("50 steps", 50.0)
     assert (explosion["limit"], explosion["limit_left"]) == ("3 per 1000 steps", 2)
     assert explosion["last_decision"]["verdict"] == "act"
-    assert explosion["annotations"] == {"summary": "norm 99 at step 23"}
+    assert explosion["annotations"] == {"summary": SUMMARY}
     assert explosion["actions"] == [{"kind": "scale_lr", "params": {"factor": 0.5, "min": 1e-5}}]
-    assert (slow["state"], slow["value"], slow["threshold"], slow["limit_left"]) == ("inactive", 2.0, 100.0, None)
+    assert (high["state"], high["value"], high["threshold"], high["limit_left"]) == ("inactive", 2.0, 4.0, None)
     assert (asks["mode"], asks["last_decision"]) == ("approve", None)
     assert found["expectations"][0]["status"] == "waiting"
     assert found["info"]["actions"] == ["scale_lr", "restore_checkpoint", "save_checkpoint", "stop"]
@@ -177,8 +141,8 @@ def test_interventions(get: Get, story: ScriptedTrainer) -> None:
     """A decision with its reasons and what became of each action."""
     [decision] = get("/api/v1/runs/a/interventions")
     assert (decision["id"], decision["verdict"], decision["onset"]) == ("GradientExplosion.0.23", "act", 21)
-    assert decision["summary"] == "norm 99 at step 23"
-    assert decision["text"] == "norm 99 at step 23: scale_lr by 0.5"
+    assert decision["summary"] == SUMMARY
+    assert decision["text"] == f"{SUMMARY}: scale_lr by 0.5"
     [action] = decision["actions"]
     assert (action["kind"], action["status"], action["before"], action["after"]) == ("scale_lr", "applied", 1.0, 0.5)
     assert (decision["approval"], decision["verification"]) == (None, None)
@@ -200,22 +164,22 @@ def test_rules_in_prometheus_form(get: Get, story: ScriptedTrainer) -> None:
     """Groups of alerting rules, each with its alerts, one for each run."""
     stability, hopes = get("/api/v1/rules")["groups"]
     assert (stability["name"], hopes["name"]) == ("stability", "hopes")
-    explosion, slow = stability["rules"]
+    explosion, high = stability["rules"]
     assert explosion["type"] == "alerting"
     assert (explosion["state"], explosion["query"], explosion["health"]) == ("firing", "grad_norm > ceiling", "ok")
     assert explosion["lastEvaluation"] == "2023-11-14T22:13:43.000Z"
-    assert (slow["state"], slow["duration"], slow["keepFiringFor"], slow["alerts"]) == ("inactive", 30, 60, [])
+    assert (high["state"], high["duration"], high["keepFiringFor"], high["alerts"]) == ("inactive", 1000, 60, [])
     [alert] = explosion["alerts"]
     assert alert == {
         "labels": {"alertname": "GradientExplosion", "run": "a", "severity": "critical"},
-        "annotations": {"summary": "norm 99 at step 23"},
+        "annotations": {"summary": SUMMARY},
         "state": "firing",
         "activeAt": "2023-11-14T22:13:41.000Z",
         "value": "9.9e+01",
     }
     assert get("/api/v1/alerts")["alerts"] == [alert]
-    one = get("/api/v1/rules", **{"rule_name[]": "Slow", "exclude_alerts": "true"})["groups"]
-    assert [(rule["name"], "alerts" in rule) for group in one for rule in group["rules"]] == [("Slow", False)]
+    one = get("/api/v1/rules", **{"rule_name[]": "LossHigh", "exclude_alerts": "true"})["groups"]
+    assert [(rule["name"], "alerts" in rule) for group in one for rule in group["rules"]] == [("LossHigh", False)]
     assert get("/api/v1/rules", type="record") == {"groups": []}
 
 

@@ -2,51 +2,18 @@
 
 import time
 from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
 
 from tests.monitor import helpers
 from tests.monitor.conftest import NewTrainer
-from tests.monitor.helpers import ScriptedTrainer, interventions_of, running, serving, until
+from tests.monitor.helpers import ScriptedTrainer, interventions_of, serving, until
 from tests.support.browser import Browser, chromium
 from trainguard_monitor.daemon import Daemon
 from trainguard_monitor.http.app import build_app
 from trainguard_monitor.http.security import Door
-from trainguard_rules import load_rules
 
 TOKEN = "a-token-of-many-characters"
-RULES = """\
-params: {ceiling: 10}
-checkpoints: {good_after: 5 steps}
-groups:
-  - name: stability
-    rules:
-      - guard: GradientExplosion
-        expr: grad_norm > ceiling
-        for: 2 steps
-        actions:
-          - scale_lr: {factor: 0.5, min: 1e-5}
-        cooldown: 50 steps
-        limit: 3 per 1000 steps
-        verify: {expr: grad_norm < ceiling, within: 20 steps, otherwise: revert}
-        labels: {severity: critical}
-        annotations: {summary: "norm {value:.3g} at step {step}, <b>far</b> above"}
-      - guard: LossHigh
-        expr: loss > 4
-        for: 1000 steps
-        labels: {severity: warning}
-      - guard: Asks
-        expr: loss > 8
-        mode: approve
-        actions: [{stop: {}}]
-        annotations: {summary: "loss is {value:.3g}"}
-  - name: hopes
-    rules:
-      - expect: LossHalves
-        expr: loss < 0.1
-        within: 1000 steps
-"""
 
 
 @pytest.fixture(scope="session")
@@ -64,14 +31,6 @@ def browser(one_browser: Browser) -> Iterator[Browser]:
     one_browser.complaints()
     yield one_browser
     assert one_browser.complaints() == []
-
-
-@pytest.fixture
-def daemon(runs: Path, tmp_path: Path) -> Iterator[Daemon]:
-    path = tmp_path / "rules.yaml"
-    path.write_text(RULES)
-    with running(Daemon(runs, load_rules([str(path)]))) as daemon:
-        yield daemon
 
 
 @pytest.fixture
