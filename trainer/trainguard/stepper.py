@@ -70,7 +70,9 @@ class Stepper:
                 self._checkpointer.save_quietly(in_loop=False)
 
     def resume(self, step: int) -> None:
-        """Go on after ``step``."""
+        """Go on after ``step``. What was saved before the first step is of a state that is not there any more."""
+        if self._last_step is None and self._checkpointer is not None:
+            self._checkpointer.disown_latest()
         self._progress.step = step
         self._begun = False
         self._meter.arm(step + 1)

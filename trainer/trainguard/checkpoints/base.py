@@ -31,6 +31,9 @@ class Checkpoints(Protocol):
     def promote(self, step: int, generation: int) -> None:
         """Mark a checkpoint good."""
 
+    def disown_latest(self) -> None:
+        """The state last saved was none of this run's, as its loop only then loaded the one to go on from."""
+
     def why_not_rewind(self) -> str | None:
         """What this run lacks for a full rewind; None where it lacks nothing."""
 

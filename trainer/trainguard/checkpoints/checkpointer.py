@@ -57,6 +57,7 @@ class Checkpointer:
         self._latest: tuple[int, int] | None = None
         self._unreported: deque[tuple[Moment, float]] = deque()
         self._good_steps: set[int] = set()
+        self._disowned: set[int] = set()
 
     def clean(self) -> None:
         """Remove what an earlier process left half done."""
@@ -101,9 +102,20 @@ class Checkpointer:
 
     def promote(self, step: int, generation: int) -> None:
         """Mark a checkpoint good. One that is gone is missed only while there is no good one at all."""
+        if step in self._disowned:
+            return
         self._good_steps.add(step)
         in_memory = self._memory.promote(step=step, generation=generation)
         self._writer.promote(step=step, generation=generation, missed=not in_memory)
+
+    def disown_latest(self) -> None:
+        """The state last saved was none of this run's, as its loop only then loaded the one to go on from.
+
+        It never becomes good, whatever the monitor makes of it, so nobody goes back there.
+        """
+        if self._latest is not None:
+            self._disowned.add(self._latest[1])
+            self._latest = None
 
     def why_not_rewind(self) -> str | None:
         """What this run lacks for a full rewind; None where it lacks nothing."""
@@ -134,6 +146,7 @@ class Checkpointer:
     def _saved(self, began: float) -> None:
         at = self._progress
         self._latest = at.generation, at.step
+        self._disowned.discard(at.step)
         self._unreported.append((at.at(self._clock.time()), self._clock.ticks() - began))
         self._report()
 

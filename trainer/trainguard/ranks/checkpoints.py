@@ -44,6 +44,8 @@ class FollowingCheckpointer:
 
     def promote(self, step: int, generation: int) -> None: ...
 
+    def disown_latest(self) -> None: ...
+
     def why_not_rewind(self) -> str | None:
         return self._joint.why_not_rewind()
 
