@@ -77,7 +77,8 @@ def test_all_groups_of_all_optimizers(halves: bool, run_dir: Path, monitor: Moni
         optimizer.register_step_pre_hook(
             lambda optimizer, *_: used.append([(g["lr"], g["weight_decay"]) for g in optimizer.param_groups])
         )
-    with Guard(run.model, optimizers, run_dir=run_dir, checkpoint_every=None) as guard:
+    each_step: Any = {"weight_decay": 1}
+    with Guard(run.model, optimizers, run_dir=run_dir, checkpoint_every=None, every=each_step) as guard:
         monitor.ask(("set_lr", {"lr": 0.1}), ("scale_weight_decay", {"factor": 4, "max": 0.2}))
         for _ in range(2):
             loss, *_ = run.backward()

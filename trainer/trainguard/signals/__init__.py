@@ -10,16 +10,14 @@ from trainguard.signals.activations import Activations
 from trainguard.signals.base import Sensor
 from trainguard.signals.effective_rank import EffectiveRank
 from trainguard.signals.features import Features, source_of
-from trainguard.signals.gating import GateSensor
 from trainguard.signals.gradients import Gradients, Layers
 from trainguard.signals.hooks import outside_compiled
 from trainguard.signals.knobs import KnobSensor
+from trainguard.signals.levers import LeverSensor
 from trainguard.signals.moments import RmsRatio
-from trainguard.signals.optimizer import LearningRateSensor, WeightDecaySensor
 from trainguard.signals.overhead import OverheadSensor
 from trainguard.signals.predictions import BiasConflict, Loss, Predictions
 from trainguard.signals.resources import Memory, Time
-from trainguard.signals.skipped import SkippingSensor
 from trainguard.signals.weights import UpdateRatio, Weights
 
 logger = logging.getLogger("trainguard")
@@ -33,20 +31,15 @@ def offered(
 ) -> list[Sensor]:
     """A sensor for every signal that can be measured on this model, in the order in which samples carry them."""
     model = settings.model
-    sensors: list[Sensor] = [
+    return [
         Loss(),
         Gradients(model),
         Layers(model),
-        GateSensor(levers.gate),
-        SkippingSensor(levers.skipping),
-        LearningRateSensor(levers.learning_rate),
-    ]
-    if levers.weight_decay.exists:
-        sensors.append(WeightDecaySensor(levers.weight_decay))
-    sensors += [KnobSensor(levers.knobs, name) for name in levers.knobs]
-    sensors += [Predictions(), BiasConflict(), *_hooked(settings, faults)]
-    return [
-        *sensors,
+        LeverSensor(levers),
+        *[KnobSensor(levers.knobs, name) for name in levers.knobs],
+        Predictions(),
+        BiasConflict(),
+        *_hooked(settings, faults),
         RmsRatio(model),
         UpdateRatio(model),
         Weights(model),

@@ -62,11 +62,7 @@ class RmsRatio(Sensor):
         if seen != self._seen or self._moment.device != squares.device:
             self._seen = seen
             self._begin(squares, [sample.numel() for sample in samples])
-        self._learn(squares, view.step)
-        ratios = squares / (self._moment + _TINY)
-        sums = torch.zeros_like(self._sizes).index_add_(0, self._owners, ratios)
-        largest = on_host((sums / self._sizes).amax())
-        return {"rms_ratio": (largest * self._weight) ** 0.5}
+        return {"rms_ratio": (self._learn(squares, view.step) * self._weight) ** 0.5}
 
     def _begin(self, squares: Tensor, sizes: list[int]) -> None:
         """With nothing learned yet. ``_owners`` tells of each element which tensor it is of."""
@@ -76,16 +72,27 @@ class RmsRatio(Sensor):
         owners = torch.arange(len(sizes)).repeat_interleave(torch.tensor(sizes))
         self._owners = owners.to(device, non_blocking=True)
 
-    def _learn(self, squares: Tensor, step: int) -> None:
-        """Take the squares into the running mean, those that are finite; ``_weight`` is how much of it there is."""
+    def _learn(self, squares: Tensor, step: int) -> float | Tensor:
+        """Take the squares into the running mean, those that are finite; ``_weight`` is how much of it there is.
+
+        Returns the largest of the tensors' means of squares over it.
+        """
         share = 1.0 - self.beta ** max(1, step - self._last_step)
         self._last_step = step
-        if squares.is_cpu and math.isfinite(squares.sum().item()):  # one kernel instead of six
-            self._moment.lerp_(squares, share)
-        else:
-            learned = self._moment.lerp(squares, share)
-            self._moment = torch.where(learned.isfinite(), learned, self._moment)
         self._weight += share * (1.0 - self._weight)
+        learned = self._moment.lerp(squares, share)
+        if squares.is_cpu:
+            largest = self._largest(squares / (learned + _TINY))
+            if math.isfinite(largest):
+                self._moment = learned
+                return largest
+        self._moment = torch.where(learned.isfinite(), learned, self._moment)
+        return self._largest(squares / (self._moment + _TINY))
+
+    def _largest(self, ratios: Tensor) -> float | Tensor:
+        """Of their means over each tensor."""
+        sums = torch.zeros_like(self._sizes).index_add_(0, self._owners, ratios)
+        return on_host((sums / self._sizes).amax())
 
 
 _TINY = torch.finfo(torch.float32).tiny
