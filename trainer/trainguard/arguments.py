@@ -14,6 +14,8 @@ from torch.optim import Optimizer
 
 from trainguard.faults import describe
 from trainguard.levers.knobs import Knob
+from trainguard.ranks.replicas import sharding_of
+from trainguard.ranks.world import num_ranks
 from trainguard.settings import Settings
 from trainguard.signals.activations import activations_of
 
@@ -76,6 +78,7 @@ def settings(
         rules=rules_of(rules, monitor),
         lockstep=check_lockstep(lockstep, monitor),
         heartbeat_seconds=heartbeat_seconds,
+        sharding=sharding_of(model) if num_ranks() > 1 else None,
     )
 
 

@@ -15,7 +15,10 @@ MonitorKind = Literal["process", "embedded"]
 
 @dataclass(frozen=True, kw_only=True)
 class Settings:
-    """See `Guard` for what each means. What may be given as one or several is a tuple here."""
+    """See `Guard` for what each means. What may be given as one or several is a tuple here.
+
+    ``sharding``: what of the model is spread over ranks, in words.
+    """
 
     model: nn.Module
     optimizers: tuple[Optimizer, ...]
@@ -36,6 +39,7 @@ class Settings:
     rules: tuple[str, ...]
     lockstep: float | None
     heartbeat_seconds: float
+    sharding: str | None = None
 
     @property
     def exact(self) -> bool:

@@ -144,7 +144,7 @@ class Seat:
             return has_directory
         return introduce(
             parts.ranks,
-            settings.model,
+            settings,
             parts.readout,
             parts.progress,
             names=[name for name in parts.meter.names if name != LAYERS],

@@ -5,6 +5,7 @@ import time
 from pathlib import Path
 from typing import Any
 
+import pytest
 from torch import nn
 
 from tests.trainer.ranks.support import on_ranks
@@ -91,6 +92,8 @@ def strangers(rank: int, path: str, kind: str) -> Any:
     run = Run()
     if kind == "other" and rank == 1:
         run.model.layers.append(nn.Linear(4, 4))
+    if kind == "drifted" and rank == 1:
+        run = Run(seed=1)
     if kind == "unwatched" and rank == 0:
         Path(path).write_text("no directory")
     with Guard(run.model, run.optimizer, run_dir=path, **QUIET) as guard:
@@ -98,9 +101,10 @@ def strangers(rank: int, path: str, kind: str) -> Any:
     return guard.errors
 
 
-def test_ranks_that_are_no_replicas(run_dir: Path, monitor: Monitor) -> None:
-    """Rank 0 reports for itself, and offers nothing."""
-    first, second = on_ranks(strangers, str(run_dir), "other")
+@pytest.mark.parametrize("kind", ["other", "drifted"])
+def test_ranks_that_are_no_replicas(kind: str, run_dir: Path, monitor: Monitor) -> None:
+    """Other parameters, or others' values: rank 0 reports for itself, and offers nothing."""
+    first, second = on_ranks(strangers, str(run_dir), kind)
     assert first == second == {"ranks": 1}
     assert monitor.hello().actions == ()
     assert [sample.step for sample in monitor.samples()] == [1, 2, 3]

@@ -18,6 +18,10 @@ class LeadingCheckpointer(Checkpointer):
         super().__init__(folder, settings, joint, **parts)
         self._joint = joint
 
+    def disown_latest(self) -> None:
+        super().disown_latest()
+        self._joint.forget()
+
     def restore(self, before_step: int | None, *, rewind: bool = False) -> int | None:
         with self._joint.searching():
             return super().restore(before_step, rewind=rewind)
@@ -44,7 +48,8 @@ class FollowingCheckpointer:
 
     def promote(self, step: int, generation: int) -> None: ...
 
-    def disown_latest(self) -> None: ...
+    def disown_latest(self) -> None:
+        self._joint.forget()
 
     def why_not_rewind(self) -> str | None:
         return self._joint.why_not_rewind()

@@ -1,19 +1,18 @@
 """Before the first step: what each rank says of itself, and what follows for all."""
 
-import hashlib
 from collections.abc import Iterable, Sequence
-
-from torch import nn
 
 from trainguard.progress import Progress
 from trainguard.ranks.ranks import Ranks
 from trainguard.ranks.readings import JointReadout
+from trainguard.ranks.replicas import fingerprint
 from trainguard.ranks.rounds import Parted
+from trainguard.settings import Settings
 
 
 def introduce(
     ranks: Ranks,
-    model: nn.Module,
+    settings: Settings,
     readout: JointReadout,
     progress: Progress,
     *,
@@ -30,8 +29,7 @@ def introduce(
         "generation": progress.generation,
         "watched": is_watched,
         "directory": has_directory,
-        "layout": layout_of(model),
-        "sharded": first_sharded(model),
+        "fingerprint": None if settings.sharding else fingerprint(settings.model),
     }
     try:
         said = ranks.introduce(words)
@@ -39,10 +37,10 @@ def introduce(
         return has_directory
     progress.generation = said[0]["generation"]
     readout.know(set().union(*(each["names"] for each in said)))
+    if settings.sharding is not None:
+        ranks.part(settings.sharding)
     for rank, each in enumerate(said):
-        if each["sharded"] is not None:
-            ranks.part(f"the parameter {each['sharded']!r} is a DTensor, of which each rank has a part")
-        elif each["layout"] != said[0]["layout"]:
+        if each["fingerprint"] != said[0]["fingerprint"]:
             ranks.part(f"rank {rank} has other parameters than rank 0")
     if not said[0]["watched"]:
         ranks.close()
@@ -56,16 +54,3 @@ def common(ranks: Ranks, kinds: Sequence[str]) -> Sequence[str]:
     except Parted:
         return ()
     return [kind for kind in kinds if all(kind in each for each in said)]
-
-
-def first_sharded(model: nn.Module) -> str | None:
-    """The name of a parameter that is spread over ranks."""
-    from torch.distributed.tensor import DTensor  # slow to import, and only of use to several ranks
-
-    return next((name for name, parameter in model.named_parameters() if isinstance(parameter, DTensor)), None)
-
-
-def layout_of(model: nn.Module) -> str:
-    """The same for replicas: a digest of what parameters there are."""
-    layout = [(name, tuple(p.shape), str(p.dtype)) for name, p in model.named_parameters()]
-    return hashlib.sha256(repr(layout).encode()).hexdigest()

@@ -59,6 +59,10 @@ class JointState:
             if self._ranks.rank == 0:
                 self._parts = [_unpacked(np.frombuffer(each, np.uint8)) if each else None for each in parts]
 
+    def forget(self) -> None:
+        """What was gathered in this step is no longer what there is."""
+        self._gathered_at = None
+
     def why_not_rewind(self) -> str | None:
         return self._state.why_not_rewind()
 

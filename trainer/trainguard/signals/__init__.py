@@ -10,7 +10,7 @@ from trainguard.signals.activations import Activations
 from trainguard.signals.base import Sensor
 from trainguard.signals.effective_rank import EffectiveRank
 from trainguard.signals.features import Features, source_of
-from trainguard.signals.gradients import Gradients, Layers
+from trainguard.signals.gradients import ClippedNorm, Gradients, Layers
 from trainguard.signals.hooks import outside_compiled
 from trainguard.signals.knobs import KnobSensor
 from trainguard.signals.levers import LeverSensor
@@ -31,18 +31,20 @@ def offered(
 ) -> list[Sensor]:
     """A sensor for every signal that can be measured on this model, in the order in which samples carry them."""
     model = settings.model
+    gradients: list[Sensor] = [Gradients(model), Layers(model)]
+    weights: list[Sensor] = [RmsRatio(model), UpdateRatio(model), Weights(model)]
+    if settings.sharding is not None:
+        logger.warning("%s: of gradients and weights, only the norm that clip_ finds is measured", settings.sharding)
+        gradients, weights = [ClippedNorm()], []
     return [
         Loss(),
-        Gradients(model),
-        Layers(model),
+        *gradients,
         LeverSensor(levers),
         *[KnobSensor(levers.knobs, name) for name in levers.knobs],
         Predictions(),
         BiasConflict(),
         *_hooked(settings, faults),
-        RmsRatio(model),
-        UpdateRatio(model),
-        Weights(model),
+        *weights,
         Time(),
         Memory(model),
         OverheadSensor(overhead),

@@ -46,6 +46,20 @@ class Gradients(Sensor):
         return values
 
 
+class ClippedNorm(Sensor):
+    """``grad_norm`` of gradients that are spread over ranks: where the loop clips, as clipping found it.
+
+    To find it out by itself, a sensor would have to bring the ranks together, on the training's own groups.
+    """
+
+    name = "gradients"
+    computes = False
+    signals = every(grad_norm=1)
+
+    def before_step(self, view: StepView, due: AbstractSet[str]) -> Mapping[str, Value]:
+        return {} if view.norms is None else {"grad_norm": on_host(view.norms.total)}
+
+
 class Layers(Sensor):
     """``layers``: the gradient norm, before clipping, of each parameter that has one. No signal for rules, but by name.
 

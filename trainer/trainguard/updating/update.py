@@ -10,6 +10,7 @@ from torch import Tensor
 
 from trainguard.faults import Faults
 from trainguard.parameters import Parameters
+from trainguard.ranks.replicas import whole
 from trainguard.settings import Settings
 from trainguard.signals.base import StepView
 from trainguard.signals.norms import GradNorms, grad_norms, grads_of
@@ -29,13 +30,16 @@ class Update:
         self._dropping = Dropping(self._optimizers, self._scaler)
         self._norms: GradNorms | None = None
         self._unscaled = False
+        self._is_sharded = settings.sharding is not None
 
     def clip_(self, max_norm: float) -> Tensor:
         """Clip all gradients of the model; returns their norm before. Raises what torch raises."""
         if self._scaler is not None:
             self._unscale()
-        self._norms = clip_grads_(self._parameters.now(), max_norm)
-        return self._norms.total
+        self._norms = norms = clip_grads_(self._parameters.now(), max_norm)
+        if self._is_sharded:
+            self._norms = norms._replace(total=whole(norms.total))
+        return norms.total
 
     def prepare(self, view: StepView) -> None:
         """Once the gradients are what they will be: judge them."""
@@ -81,6 +85,8 @@ class Update:
 
     def _judge(self, view: StepView) -> None:
         if view.norms is None:
+            if self._is_sharded:
+                raise RuntimeError("parameters are spread over ranks, where the gate needs the norm that clip_ finds")
             grads = grads_of(self._parameters.now())
             if not grads:
                 return
