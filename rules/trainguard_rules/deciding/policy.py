@@ -157,4 +157,5 @@ def _too_often(rule: Rule, memory: Memory, now: Moment) -> Answer | None:
     count = memory.count(rule, now)
     if rule.limit.per is not None and rule.limit.per.passed(memory.acted[0], now):
         count -= 1
-    return Answer("hold_limit", f"it has acted {count} times: {rule.limit}") if count >= rule.limit.times else None
+    often = "once" if count == 1 else f"{count} times"
+    return Answer("hold_limit", f"it has acted {often}: {rule.limit}") if count >= rule.limit.times else None

@@ -60,6 +60,7 @@ FLYING = Intervention(id="X.0.9", rule="X", step=9, generation=0, expires_step=9
         ({"cooldown": Duration(5, "steps")}, (6,), {}, "hold_cooldown", "4 of 5 steps since it last acted, at step 6"),
         ({"cooldown": Duration(5, "steps")}, (5,), {}, "act", ""),
         ({"limit": Limit(2)}, (1, 2), {}, "hold_limit", "it has acted 2 times: 2 in all"),
+        ({"limit": Limit(1)}, (1,), {}, "hold_limit", "it has acted once: 1 in all"),
         ({"limit": Limit(2, Duration(9, "steps"))}, (1, 2), {}, "act", ""),
         ({"limit": Limit(2, Duration(10, "steps"))}, (1, 2), {}, "hold_limit", "2 per 10 steps"),
         ({"limit": Limit(1)}, (1,), {"offered": set(), "inhibited": True}, "hold_unsupported", ""),
