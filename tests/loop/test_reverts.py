@@ -48,6 +48,7 @@ def test_a_change_is_taken_back(action: str, signal: str, during: float | None, 
     schedule = one_cycle(run)
     options: dict[str, Any] = {"monitor": "embedded", "rules": tmp_path / "rules.yaml", "checkpoint_every": None}
     options["knobs"] = {"dropout": Knob.dropout(run.model, min=0.1)}
+    options["every"] = {"weight_decay": 1}
     with Guard(run.model, run.optimizer, run_dir=tmp_path / "run", **options) as guard:
         run.train(guard, 30, scheduler=schedule)
         assert guard.errors == {}
