@@ -64,6 +64,7 @@ def test_what_travels(action, params):
         ("set_knob: {name: drop-out, value: 1}", "set_knob: 'drop-out' is not a name: letters, digits and '_'"),
         ("set_knob: {name: dropout, value: .inf}", "set_knob: 'value' should be a finite number, not inf"),
         ("scale_knob: {name: dropout, factor: 0}", "scale_knob: 'factor' should be greater than 0, not 0"),
+        ("stop: {now: 1}", r"stop: unknown key 'now' \(there are none\)"),
         ("skip_steps: {count: 0}", "skip_steps: 'count' should be greater than or equal to 1, not 0"),
         ("skip_steps: {count: 2.5}", "skip_steps: 'count' should be a valid integer, not 2.5"),
         ("set_gate: {factor: 1}", "set_gate: 'factor' should be greater than 1, not 1"),

@@ -45,7 +45,7 @@ def message_of(detail: Any, model: type[BaseModel], last: str | int | None = Non
     match detail["type"]:
         case "extra_forbidden":
             known = [field.alias or name for name, field in model.model_fields.items()]
-            hint = did_you_mean(key, known) or f" (there are {', '.join(known)})"
+            hint = did_you_mean(key, known) or f" (there are {', '.join(known) or 'none'})"
             return f"unknown key {key!r}{hint}"
         case "missing":
             return f"missing key {key!r}"
