@@ -133,3 +133,9 @@ def test_wrong_threshold(threshold: Any) -> None:
     with pytest.raises(ConfigError, match=r"threshold is .*, wanted a number above 0"):
         prune_by_magnitude(model, threshold)
     assert all(torch.count_nonzero(p) == p.numel() for name, p in model.named_parameters() if p.dim() >= 2)
+
+
+def test_what_is_no_model() -> None:
+    """It is named."""
+    with pytest.raises(TypeError, match=r"^model is 'net' \(str\), wanted a torch\.nn\.Module$"):
+        prune_by_magnitude("net")  # type: ignore[arg-type]

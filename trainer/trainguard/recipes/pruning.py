@@ -10,6 +10,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
+from trainguard.arguments import check_kind
 from trainguard.recipes.config import checked
 from trainguard.recipes.fields import ABOVE_0
 
@@ -85,8 +86,9 @@ def prune_by_magnitude(
     not below the threshold. ``evaluate`` is called with the model before and after, for any number that tells how
     good it is. Training further lets pruned weights grow again.
 
-    Raises `ConfigError` for a threshold that is no number above 0.
+    Raises `ConfigError` for a threshold that is no number above 0, and TypeError for what is no module.
     """
+    check_kind("model", model, nn.Module, "a torch.nn.Module")
     threshold = checked("threshold", threshold, ABOVE_0)
     metric_before = None if evaluate is None else float(evaluate(model))
     layers = tuple(_prune(name, weight, threshold) for name, weight in _weights(model))
