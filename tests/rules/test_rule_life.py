@@ -262,7 +262,7 @@ def test_a_denied_request_rests_for_its_cooldown():
     trainer = ScriptedTrainer(book(ASKING)).run("loss", [12.0])
     trainer.answer("G.0.1", approved=False)
     trainer.run("loss", [12.0] * 5)
-    assert trainer.outcomes() == [("G.0.1.0", "expired")]
+    assert trainer.outcomes() == [("G.0.1.0", "withdrawn")]
     assert trainer.verdicts() == [(1, "await_approval"), (2, "hold_cooldown"), (5, "await_approval")]
 
 
@@ -270,7 +270,7 @@ def test_a_request_nobody_answers_expires():
     """And is made anew while the incident lasts; it ends with the incident."""
     trainer = ScriptedTrainer(book(ASKING)).run("loss", [12.0] * 6 + [1.0] * 2)
     assert trainer.verdicts() == [(1, "await_approval"), (5, "await_approval")]
-    assert trainer.outcomes() == [("G.0.1.0", "expired"), ("G.0.5.0", "expired")]
+    assert trainer.outcomes() == [("G.0.1.0", "withdrawn"), ("G.0.5.0", "withdrawn")]
     trainer.answer("G.0.5", approved=True)
     assert trainer.interventions == []
 

@@ -200,8 +200,8 @@ tests:
         "t.yaml:12:31: test \"a\": 'acts' is not one of act, observe, await_approval, hold_cooldown, hold_limit, "
         "hold_inhibited, hold_settling, hold_in_flight, hold_outranked, hold_unsupported, none; did you mean 'act'?",
         "t.yaml:13:30: test \"a\": scale_lr has no parameter 'facter'; did you mean 'factor'?",
-        "t.yaml:14:31: test \"a\": 'done' is not one of applied, refused, expired, failed, lost, waiting, none; "
-        "did you mean 'none'?",
+        "t.yaml:14:31: test \"a\": 'done' is not one of applied, refused, expired, failed, lost, withdrawn, waiting, "
+        "none; did you mean 'none'?",
         "t.yaml:15:5: test 2: missing key 'name'",
         "t.yaml:15:19: test 2: give at least one series",
         "t.yaml:16:13: test 2: give at least one step",

@@ -26,7 +26,7 @@ Verdict = Literal[
     "hold_outranked",
     "hold_unsupported",
 ]
-OutcomeStatus = AckStatus | Literal["lost"]
+OutcomeStatus = AckStatus | Literal["lost", "withdrawn"]
 
 
 class Opened(Struct, frozen=True, kw_only=True, tag_field="type", tag="opened"):
@@ -76,7 +76,11 @@ class Decision(_Derived, frozen=True, kw_only=True, tag="decision"):
 
 
 class Outcome(_Derived, frozen=True, kw_only=True, tag="outcome"):
-    """What became of one action of ours. ``lost``: no acknowledgement came before the action expired."""
+    """What became of one action of ours.
+
+    ``lost``: no acknowledgement came before the action expired. ``withdrawn``: a person was asked, and the trainer was
+    told nothing.
+    """
 
     rule: str
     intervention: str

@@ -12,7 +12,7 @@ from trainguard_monitor.cli.faults import Fault, NotDone
 from trainguard_monitor.cli.options import url_option
 
 
-@click.command(epilog=EPILOG.format(also="", thing=""))
+@click.command(epilog=EPILOG.format(also="", withdrawn="", thing=""))
 @click.argument("run", shell_complete=runs)
 @click.argument("action", shell_complete=actions)
 @click.argument("parameters", metavar="[KEY=VALUE]...", nargs=-1, shell_complete=parameters)

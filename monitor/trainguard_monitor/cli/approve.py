@@ -9,7 +9,7 @@ from trainguard_monitor.cli.complete import requests, runs
 from trainguard_monitor.cli.options import url_option
 
 
-@click.command(epilog=EPILOG.format(also="; denied, or listed", thing=" or request"))
+@click.command(epilog=EPILOG.format(also="; denied, or listed", withdrawn=" withdrawn,", thing=" or request"))
 @click.argument("run", shell_complete=runs)
 @click.argument("id", required=False, shell_complete=requests)
 @click.option("--deny", is_flag=True, help="Say no.")

@@ -18,7 +18,7 @@ MOST_LOOKED_AT = 100  # the newest decisions of a run, ours among them
 EPILOG = """\b
 Exit codes:
   0  it was done; with --no-wait, it was passed on{also}
-  1  it was not done: held back, refused, expired, failed or lost, and why is on standard error
+  1  it was not done: held back,{withdrawn} refused, expired, failed or lost, and why is on standard error
   2  the command line or the token is no good, or there is no such run{thing}
   3  the run has ended, or another monitor drives it
   4  no monitor answers at the address, or it is too busy to

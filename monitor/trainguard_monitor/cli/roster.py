@@ -103,12 +103,15 @@ def _words(run: Mapping[str, Any], now: float) -> Iterator[Text]:
         yield _interventions(acted, run["actions"])
     for request in run["waiting"]:
         yield Text(f"{request} waits for approval", style="bold yellow")
+    if (asked := run["decisions"].get("await_approval", 0)) > len(run["waiting"]):
+        yield Text(f"a person was asked {asked} time{'' if asked == 1 else 's'}", style="dim")
     if (decision := run["last_decision"]) is not None:
         yield Text(f"last decision, step {decision['step']}: {decision['text']}")
 
 
 def _interventions(acted: int, actions: Mapping[str, int]) -> Text:
     text = Text(f"{acted} intervention{'' if acted == 1 else 's'}: ")
-    counts = [f"{count} action{'' if count == 1 else 's'} {status}" for status, count in actions.items() if count]
-    vain = any(count for status, count in actions.items() if status != "applied")
+    told = {status: count for status, count in actions.items() if count and status != "withdrawn"}
+    counts = [f"{count} action{'' if count == 1 else 's'} {status}" for status, count in told.items()]
+    vain = any(status != "applied" for status in told)
     return text.append(", ".join(counts) or "no answer yet", style="red" if vain else "")

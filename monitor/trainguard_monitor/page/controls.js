@@ -19,6 +19,7 @@ const CLOSED = {
 export class Controls {
   takesOrders = true;
   pending = null; // the id of an intervention that the trainer has not answered
+  asked = new Map(); // how often, by the id of a request
 
   constructor(run) {
     this.run = run;
@@ -56,11 +57,12 @@ export class Controls {
     const answer = (approved) => (why ? this.answer(why, "bad") : this.approve(request, approved));
     const off = why ? "true" : null;
     const left = request.expires_step - detail.step;
+    const times = this.asked.get(request.id) ?? 1;
     const summary = detail.rules.find(({ name }) => name === request.rule)?.last_decision?.summary;
     return h("article", { key: request.id, class: "card request" },
       h("h3", {}, `${request.rule} wants to ${plannedAll(request.actions)}`),
       h("p", {}, `${because({ ...request, summary })}.`),
-      h("p", { class: "sub" }, `Asked at step ${request.step}; ${left > 0 ? `lapses in ${plural(left, "step")}` : "about to lapse"}.`),
+      h("p", { class: "sub" }, `${times > 1 ? `Asked ${times} times, the last` : "Asked"} at step ${request.step}; ${left > 0 ? `expires in ${plural(left, "step")}` : "about to expire"}.`),
       h("p", { class: "buttons" },
         h("button", { type: "button", class: "strong", "aria-disabled": off, onclick: () => answer(true) }, "Approve", unseen(request)),
         h("button", { type: "button", "aria-disabled": off, onclick: () => answer(false) }, "Deny", unseen(request))));
@@ -101,8 +103,9 @@ export class Controls {
     }
   }
 
-  /** Look whether the trainer has answered what was ordered last. */
+  /** Look how often was asked for what waits, and whether the trainer has answered what was ordered last. */
   hear(interventions) {
+    this.asked = new Map(interventions.map(({ id, asked }) => [id, asked]));
     const found = interventions.findLast(({ id, verdict }) => id === this.pending && verdict === "act");
     if (!this.pending || !found || found.actions.some(({ status }) => status === "waiting")) return;
     this.pending = null;

@@ -10,6 +10,7 @@ const STATUSES = {
   expired: "it came too late",
   failed: "it failed",
   lost: "the trainer never answered",
+  withdrawn: "the request was withdrawn",
 };
 
 /** What an action is going to do: `halve the learning rate`. */

@@ -14,7 +14,7 @@ const SIGNS = { applied: "✓", waiting: "…", refused: "✗", expired: "✗", 
  */
 export function timelineOf(interventions, records, effects, all, zoom) {
   const decided = interventions
-    .filter((decision) => all || ANSWERS.has(decision.verdict))
+    .filter((decision) => !decision.asked_again && (all || ANSWERS.has(decision.verdict)))
     .map((decision) => ({ ...decision, item: () => (ANSWERS.has(decision.verdict) ? card(decision, effects.of(decision), zoom) : held(decision)) }));
   const answered = new Set(decided.map((decision) => `${decision.rule} ${decision.step}`));
   const told = gathered(records)
@@ -50,7 +50,7 @@ function card(decision, effect, zoom) {
     h("h3", {}, title(decision)),
     h("p", {}, `${because(decision)}.`),
     deeds(decision),
-    approval ? h("p", {}, `${approval.approved ? "Approved" : "Denied"} by ${approval.by}.`) : null,
+    verdict === "await_approval" ? h("p", {}, `${answer(decision)}.`) : null,
     verification ? verified(decision, effect) : null,
     h("p", { class: "tools" },
       h("button", { type: "button", class: "quiet", onclick: () => zoom(Math.max(0, onset - around), last + around) },
@@ -59,6 +59,12 @@ function card(decision, effect, zoom) {
 
 function title({ verdict, rule }) {
   return { act: acted(rule), observe: `${rule} would have acted`, await_approval: `${rule} asks a person` }[verdict];
+}
+
+/** What a person said to a request, or why nobody is asked any more. */
+function answer({ asked, approval, actions: [{ status, reason }] }) {
+  const said = approval ? `${approval.approved ? "approved" : "denied"} by ${approval.by}` : status === "withdrawn" ? reason : "no answer yet";
+  return asked > 1 ? `Asked ${asked} times, ${said}` : capital(said);
 }
 
 function deeds({ verdict, actions }) {

@@ -6,7 +6,7 @@ where it was; it holds what is newest.
 """
 
 from collections import deque
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 import msgspec
@@ -53,10 +53,15 @@ class Chronicle:
         return found[::-1]
 
     def interventions(self, most: int) -> list[dict[str, Any]]:
-        """The newest ``most`` decisions, oldest first, each with the outcomes of its actions and whether it helped."""
+        """The newest ``most`` decisions, oldest first, each with the outcomes of its actions and whether it helped.
+
+        ``asked``: how often in an incident its rule has asked a person since the last answer, 0 where it does not ask.
+        ``asked_again``: it did so once more.
+        """
         decisions: list[dict[str, Any]] = []
         actions: dict[str, dict[str, Any]] = {}
         by_id: dict[str, dict[str, Any]] = {}
+        unanswered: dict[tuple[Any, ...], dict[str, Any]] = {}
         for record in self.records:
             match record:
                 case Decision():
@@ -66,6 +71,8 @@ class Chronicle:
                         continue  # two chains may tell of one intervention
                     if earlier is not None:  # it was approved
                         earlier["actions"] = [action | {"status": None} for action in earlier["actions"]]
+                    if record.verdict == "await_approval":
+                        _ask(shown, unanswered)
                     decisions.append(shown)
                     if record.intervention is not None:
                         by_id[record.intervention] = shown
@@ -75,7 +82,9 @@ class Chronicle:
                 case Verification() if record.intervention in by_id:
                     by_id[record.intervention]["verification"] = _without_type(record)
                 case Approval() if record.intervention in by_id:
-                    by_id[record.intervention]["approval"] = _without_type(record)
+                    asked = by_id[record.intervention]
+                    asked["approval"] = _without_type(record)
+                    unanswered.pop(_wanted(asked), None)
         return decisions[-most:]
 
     def _take_in(self, lines: Iterable[bytes]) -> None:
@@ -117,6 +126,8 @@ def _decision(record: Decision) -> dict[str, Any]:
             {"id": action.id, "kind": action.kind, "params": action.params, "status": "waiting" if waits else None}
             for action in record.actions
         ],
+        "asked": 0,
+        "asked_again": False,
         "approval": None,
         "verification": None,
     }
@@ -134,6 +145,19 @@ def _outcome(record: Outcome) -> dict[str, Any]:
         "reason": record.reason,
         "text": told(record),
     }
+
+
+def _wanted(request: Mapping[str, Any]) -> tuple[Any, ...]:
+    """What a request has in common with those that are made when it has expired."""
+    return request["rule"], request["generation"], request["onset"], *(action["kind"] for action in request["actions"])
+
+
+def _ask(request: dict[str, Any], unanswered: dict[tuple[Any, ...], dict[str, Any]]) -> None:
+    before = unanswered.get(_wanted(request))
+    if before is not None:
+        before["asked_again"] = True
+    request["asked"] = 1 if before is None else before["asked"] + 1
+    unanswered[_wanted(request)] = request
 
 
 def _without_type(record: Journal) -> dict[str, Any]:

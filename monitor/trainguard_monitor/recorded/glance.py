@@ -6,13 +6,14 @@ is; a second look reads what is new. Nothing is written, and no lease is touched
 """
 
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from pathlib import Path
-from typing import Any, get_args
+from typing import Any
 
 from trainguard_monitor.numbers import number
 from trainguard_monitor.recorded.chronicle import as_json
 from trainguard_monitor.views.course import Course, goodbye_as_json
+from trainguard_monitor.views.tally import STATUSES
 from trainguard_wire import (
     Approval,
     CodecError,
@@ -30,7 +31,6 @@ from trainguard_wire import (
     decode_journal,
     decode_telemetry,
 )
-from trainguard_wire.journal import OutcomeStatus
 from trainguard_wire.segments import Position, segment_numbers, segment_path
 
 TAIL_BYTES = 256 * 1024
@@ -54,7 +54,7 @@ class Glance:
         self._rules_sha256 = ""
         self._rules: dict[str, str] = {}
         self._decisions: Counter[str] = Counter()
-        self._actions: Counter[str] = Counter(dict.fromkeys(_statuses(), 0))
+        self._actions: Counter[str] = Counter(dict.fromkeys(STATUSES, 0))
         self._last_decision: Decision | None = None
         self._requests: dict[str, None] = {}
 
@@ -129,11 +129,6 @@ class Glance:
             case Outcome():
                 self._actions[record.status] += 1
                 self._requests.pop(record.intervention, None)
-
-
-def _statuses() -> Iterator[str]:
-    for part in get_args(OutcomeStatus):
-        yield from get_args(part) or (part,)
 
 
 def _near_the_end(directory: Path) -> Position | None:

@@ -51,7 +51,7 @@ def told(record: Journal) -> str | None:
         case Approval():
             return f"{record.by} {'approves' if record.approved else 'denies'} {record.intervention}"
         case Order():
-            return f"{record.by} orders {', then '.join(planned(a.kind, a.params) for a in record.actions)}"
+            return f"{record.by} orders {_planned(record)}"
         case AlertNotice():
             name = record.labels.get("alertname", record.fingerprint)
             said = record.annotations.get("summary", "")
@@ -67,8 +67,9 @@ def entry_of(record: Journal) -> Entry | None:
         case Transition(before="firing"):
             return Entry(record.step, "over", record.rule, f"{record.rule} is over: {record.reason}")
         case Decision(verdict="act"):
-            actions = ", then ".join(planned(action.kind, action.params) for action in record.actions)
-            return Entry(record.step, "decided", record.rule, f"{record.summary or record.reason}: {actions}")
+            return Entry(record.step, "decided", record.rule, f"{record.summary or record.reason}: {_planned(record)}")
+        case Decision(verdict="await_approval"):
+            return Entry(record.step, "decided", record.rule, f"{record.rule} asks a person: {_planned(record)}?")
         case Decision():
             return Entry(record.step, "decided", record.rule, f"{record.rule} holds: {record.verdict}, {record.reason}")
         case Verification(helped=True):
@@ -84,6 +85,10 @@ def entry_of(record: Journal) -> Entry | None:
             return Entry(record.step, "trusted", "", f"the checkpoint of step {record.checkpoint} is good")
         case _:
             return None
+
+
+def _planned(record: Decision | Order) -> str:
+    return ", then ".join(planned(action.kind, action.params) for action in record.actions)
 
 
 def planned(kind: str, params: Mapping[str, Parameter]) -> str:

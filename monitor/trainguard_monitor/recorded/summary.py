@@ -10,16 +10,20 @@ from trainguard_wire.rundir import runs_in
 
 
 class Summary(NamedTuple):
-    """Interventions decided, and actions by what became of them, of one run."""
+    """Interventions decided, actions by what became of them, and how often a person was asked, of one run."""
 
     run: str
     interventions: int
     applied: int
     not_applied: int
+    asked: int = 0
 
     def __str__(self) -> str:
         if not self.interventions:
-            return f"{self.run}: healthy, no interventions"
+            found = (
+                f"no interventions, asked {_count(self.asked, 'time')}" if self.asked else "healthy, no interventions"
+            )
+            return f"{self.run}: {found}"
         text = f"{self.run}: {_count(self.interventions, 'intervention')}, {_count(self.applied, 'action')} applied"
         return f"{text}, {self.not_applied} not applied" if self.not_applied else text
 
@@ -47,15 +51,17 @@ class Session:
 
 
 def _summarise(run: RunDirectory, since: float) -> Summary:
-    interventions = applied = not_applied = 0
+    interventions = applied = not_applied = asked = 0
     for record in read_journal(run):
         match record:
             case Decision(verdict="act") if record.time >= since:
                 interventions += 1
-            case Outcome() if record.time >= since:
+            case Decision(verdict="await_approval") if record.time >= since:
+                asked += 1
+            case Outcome() if record.time >= since and record.status != "withdrawn":
                 applied += record.status == "applied"
                 not_applied += record.status != "applied"
-    return Summary(run.name, interventions, applied, not_applied)
+    return Summary(run.name, interventions, applied, not_applied, asked)
 
 
 def _count(number: int, noun: str) -> str:

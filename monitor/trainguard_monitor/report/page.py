@@ -62,9 +62,12 @@ def _css() -> str:
 
 
 def _interventions(material: Material, incident: Incident) -> list[dict[str, Any]]:
-    """What was decided in an incident, with what came of it; of what was approved, as it was done."""
-    newest = {decision["id"]: decision for decision in material.decisions if decision["id"] in incident.interventions}
-    return list(newest.values())
+    """What was decided in an incident, with what came of it; of what was approved, as it was done.
+
+    Of requests that nobody answered and that were made again, the newest.
+    """
+    decided = [d for d in material.decisions if d["id"] in incident.interventions and not d["asked_again"]]
+    return list({decision["id"]: decision for decision in decided}.values())
 
 
 def _charts(material: Material, rules: Rules) -> list[Chart]:

@@ -22,7 +22,9 @@ from trainguard_wire import (
     Telemetry,
     Verification,
 )
+from trainguard_wire.journal import OutcomeStatus
 
+STATUSES: tuple[OutcomeStatus, ...] = ("applied", "refused", "expired", "failed", "lost", "withdrawn")
 _TYPES = {kind: str(kind.__struct_config__.tag) for kind in get_args(Telemetry)}
 
 
@@ -88,6 +90,6 @@ class Zeros(NamedTuple):
         kinds = sorted({action.kind for rule in acting for action in (*rule.actions, *rule.escalate)})
         return cls(
             {(rule.name, "act"): 0 for rule in acting},
-            {(kind, status): 0 for kind in kinds for status in ("applied", "refused", "expired", "failed", "lost")},
+            {(kind, status): 0 for kind in kinds for status in STATUSES},
             {(rule.name, helped): 0 for rule in acting if rule.verify for helped in ("true", "false")},
         )

@@ -33,6 +33,6 @@ def outcome_of(
 
 
 def withdrawn(record: Record, intervention: Intervention, reason: str) -> Iterator[Outcome]:
-    """The outcomes of a request that nobody answered in time, or that was denied."""
+    """The outcomes of a request that nobody answered in time, that is moot, or that was denied."""
     for action in intervention.actions:
-        yield outcome_of(record, intervention, action, "expired", reason)
+        yield outcome_of(record, intervention, action, "withdrawn", reason)

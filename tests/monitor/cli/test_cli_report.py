@@ -11,7 +11,7 @@ from tests.monitor.conftest import NewTrainer
 from tests.monitor.helpers import BAD_RULES, ScriptedTrainer, interventions_of
 from trainguard_monitor.cli import main
 from trainguard_monitor.following.driver import Driver
-from trainguard_rules import load_rules
+from trainguard_rules import load_rules, load_text
 
 VOID = {"meta", "br"}
 IMPLIED = {"tr", "td", "th", "dt", "dd"}  # HTML closes these by itself
@@ -113,6 +113,21 @@ def test_the_story(recorded: ScriptedTrainer) -> None:
     assert "1 checkpoint, 1 found good, 0 on disk" in said
     assert "GradientExplosion: a guard of" in said
     assert "finished, 2023-11-14" in said
+
+
+def test_requests_that_nobody_answered(trainer: ScriptedTrainer) -> None:
+    """One, with how often a person was asked; that none answered is nothing bad."""
+    asking = RULES.replace("expr: grad_norm > 10", "expr: grad_norm > 10\n        mode: approve")
+    driver = Driver(trainer.run, load_text(asking))
+    for steps, norm, came_of_it in ((230, 50.0, "waiting"), (2, 1.0, "withdrawn: the incident is over")):
+        trainer.samples(steps, grad_norm=norm)
+        driver.drain(0.0)
+        page = page_of(trainer)
+        assert "GradientExplosion asked a person 3 times, last at step 203" in page.said()
+        assert page.said().count("asked a person") == 1
+        assert re.search(rf"before ?after ?scale_lr by 0\.5 ?{came_of_it}", page.said())
+        assert not any(cell.get("class") == "bad" for cell in page.all("td"))
+    driver.close()
 
 
 def test_charts(recorded: ScriptedTrainer) -> None:

@@ -209,6 +209,19 @@ def test_requests_that_wait(trainer: ScriptedTrainer) -> None:
     assert glance.look()["waiting"] == []
 
 
+def test_a_request_that_nobody_answered_is_no_failure(runs: Path, trainer: ScriptedTrainer) -> None:
+    """It is asked again, and how often is told; no action has come to nothing."""
+    driver = Driver(trainer.run, load_text(ASKS))
+    trainer.samples(230, loss=20.0)
+    driver.drain(0.0)
+    driver.close()
+    lines = [line.strip() for line in status(runs).stdout.splitlines()]
+    assert "Asks.0.203 waits for approval" in lines
+    assert "a person was asked 3 times" in lines
+    assert not any("intervention" in line for line in lines)
+    assert data(runs)["runs"][0]["actions"]["withdrawn"] == 2
+
+
 def test_a_run_without_anything(runs: Path) -> None:
     """A trainer that has only introduced itself."""
     trainer = ScriptedTrainer(runs / "a")

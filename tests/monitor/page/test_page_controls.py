@@ -130,6 +130,16 @@ def test_approve_and_deny(page: Browser, story: ScriptedTrainer) -> None:
     page.until(lambda: "Approved by ada." in page.text("#timeline"))
 
 
+def test_a_request_that_nobody_answers(page: Browser, story: ScriptedTrainer) -> None:
+    """Asked again when it expires: one request, with how often it was asked, and nothing that failed."""
+    story.samples(230, loss=9.0, grad_norm=1.0)
+    page.until(lambda: "Asked 3 times, the last at step 443; expires in" in page.text("#requests"))
+    page.until(lambda: page.text("#timeline").count("Asks asks a person") == 1)
+    assert "Asked 3 times, no answer yet." in page.text("#timeline")
+    story.samples(2, loss=1.0, grad_norm=1.0)
+    page.until(lambda: "Asked 3 times, the incident is over." in page.text("#timeline"))
+
+
 def test_what_the_trainer_does_not_offer(page: Browser, story: ScriptedTrainer) -> None:
     """Such a button can be reached and says why it does nothing."""
     pause = page.button("Pause…")
