@@ -6,12 +6,14 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import torch.distributed as dist
 from torch import nn
 
 from tests.trainer.ranks.support import on_ranks
 from tests.trainer.support import Monitor, Run
 from trainguard import Guard
 from trainguard.ranks import rounds
+from trainguard_wire import Goodbye
 
 HALVE = ("scale_lr", {"factor": 0.5})
 QUIET: dict[str, Any] = {"checkpoint_every": None, "heartbeat_seconds": 1e9}
@@ -112,6 +114,23 @@ def test_ranks_that_are_no_replicas(kind: str, run_dir: Path, monitor: Monitor) 
 
 def test_ranks_that_nobody_watches(run_dir: Path) -> None:
     assert on_ranks(strangers, str(run_dir), "unwatched") == [{"run_directory": 1}, {}]
+
+
+def ungrouped(rank: int, path: str) -> Any:
+    """The script gives up all groups before the guard ends."""
+    run = Run()
+    with Guard(run.model, run.optimizer, run_dir=path, **QUIET) as guard:
+        run.train(guard, 3)
+        dist.destroy_process_group()
+    dist.init_process_group("gloo", store=dist.HashStore(), rank=0, world_size=1)  # for the end of this process
+    return guard.errors
+
+
+def test_a_group_that_is_given_up_too_early(run_dir: Path, monitor: Monitor) -> None:
+    """The run ends in order, and rank 0's last values are there."""
+    assert on_ranks(ungrouped, str(run_dir)) == [{"ranks": 1}, {"ranks": 1}]
+    assert [sample.step for sample in monitor.samples()] == [1, 2, 3]
+    assert isinstance(monitor.records()[-1], Goodbye)
 
 
 def letters(rank: int) -> list[list[int]]:

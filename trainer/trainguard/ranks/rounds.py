@@ -4,6 +4,8 @@ A row is `HEAD` numbers that say what it is and `SLOTS` that it carries, as numb
 bit: nothing is computed on the way.
 """
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from datetime import timedelta
 from typing import Any
 
@@ -56,18 +58,14 @@ class Rounds:
             self._row[HEAD:].view(np.uint8)[: len(cargo)] = np.frombuffer(cargo, np.uint8)
         else:
             self._row[HEAD:] = cargo
-        try:
+        with _parting():
             self._work = dist.all_gather(self._tensors, self._tensor, group=self._group, async_op=True)
-        except RuntimeError as error:
-            raise Parted(_first_line(error)) from error
 
     def land(self) -> Row:
         """All rows of the round under way, to be read before the next. Raises `Parted`, also where heads differ."""
         work, self._work = self._work, None
-        try:
+        with _parting():
             work.wait()
-        except RuntimeError as error:
-            raise Parted(_first_line(error)) from error
         heads = self._rows[:, : GENERATION + 1]
         if (heads != heads[self.rank]).any():
             raise Parted(_difference(heads, self.rank))
@@ -88,11 +86,9 @@ class Rounds:
         self.launch(kind, place, length=len(data))
         size = int(self.land()[0, LENGTH])
         passed = data if self.rank == 0 else np.empty(size, np.uint8)
-        try:
+        with _parting():
             for begin in range(0, size, PIECE):
                 dist.broadcast(torch.from_numpy(passed[begin : begin + PIECE]), src=0, group=self._group)
-        except RuntimeError as error:
-            raise Parted(_first_line(error)) from error
         return passed
 
     def _all_of(self, letter: bytes, longest: int) -> Bytes:
@@ -100,26 +96,31 @@ class Rounds:
         mine = torch.zeros(longest, dtype=torch.uint8)
         mine.numpy()[: len(letter)] = np.frombuffer(letter, np.uint8)
         everyones = torch.zeros(self.size, longest, dtype=torch.uint8)
-        try:
+        with _parting():
             dist.all_gather(list(everyones.unbind()), mine, group=self._group)
-        except RuntimeError as error:
-            raise Parted(_first_line(error)) from error
         return np.asarray(everyones.numpy())
 
     def leave(self, place: Place, seconds: float) -> None:
         """Tell the others that no round of this rank follows, if the one under way ends in time. Raises `Parted`."""
         work, self._work = self._work, None
         if work is not None:
-            try:
+            with _parting():
                 work.wait(timedelta(seconds=seconds))
-            except RuntimeError as error:
-                raise Parted(_first_line(error)) from error
         self.launch(LEAVE, place)
 
     def close(self) -> None:
         """Give up the group."""
         self._work = None
         dist.destroy_process_group(self._group)
+
+
+@contextmanager
+def _parting() -> Iterator[None]:
+    """What torch raises becomes `Parted`: a rank that is gone or hangs, a group that is."""
+    try:
+        yield
+    except Exception as error:
+        raise Parted(_first_line(error)) from error
 
 
 def _difference(heads: Row, mine: int) -> str:

@@ -6,15 +6,13 @@ finite on one rank leaves none that is: NaN where there is one, or infinities of
 """
 
 from collections.abc import Iterable, Mapping
+from math import isfinite
 
 import numpy as np
-from numpy.typing import NDArray
 
 from trainguard.ranks.ranks import ABSENT, no_cargo
 from trainguard.ranks.rounds import SLOTS, Row
 from trainguard_wire.signals import SIGNALS, Reduction
-
-KINDS: tuple[Reduction, ...] = ("mean", "sum", "max", "same")
 
 
 class Slots:
@@ -23,7 +21,7 @@ class Slots:
     def __init__(self) -> None:
         self._slots: dict[str, int] = {}
         self._left_over: set[str] = set()
-        self._kinds: NDArray[np.intp] = np.zeros(0, np.intp)
+        self._kinds: list[Reduction] = []
 
     def add(self, names: Iterable[str]) -> None:
         for name in names:
@@ -32,7 +30,7 @@ class Slots:
                     self._slots[name] = len(self._slots)
                 else:
                     self._left_over.add(name)
-        self._kinds = np.array([KINDS.index(reduction_of(name)) for name in self._slots], np.intp)
+        self._kinds = [reduction_of(name) for name in self._slots]
 
     def knows(self, name: str) -> bool:
         return name in self._slots or name in self._left_over
@@ -49,14 +47,22 @@ class Slots:
         """The values of all ranks, given the rows of all and the values of this one."""
         rows = rows[:, : len(self._slots)]
         present = rows.view(np.int64) != ABSENT
-        counts = present.sum(0)
-        with np.errstate(invalid="ignore", divide="ignore", over="ignore"):
-            sums = np.where(present, rows, 0.0).sum(0)
-            highest = np.where(present, rows, -np.inf).max(0)
-            firsts = rows[present.argmax(0), np.arange(rows.shape[1])]
-            reduced = np.choose(self._kinds, (sums / counts, sums, highest, firsts))
-            reduced = np.where((np.isfinite(rows) | ~present).all(0), reduced, sums).tolist()
-        values = {name: reduced[slot] for name, slot in self._slots.items() if counts[slot]}
+        counts = present.sum(0).tolist()
+        with np.errstate(invalid="ignore", over="ignore"):
+            sums = np.where(present, rows, 0.0).sum(0).tolist()
+        highest = np.where(present, rows, -np.inf).max(0).tolist()
+        values = {}
+        for (name, slot), kind, count in zip(self._slots.items(), self._kinds, counts, strict=True):
+            if not count:
+                continue
+            if kind == "sum" or not isfinite(sums[slot]):
+                values[name] = sums[slot]
+            elif kind == "mean":
+                values[name] = sums[slot] / count
+            elif kind == "max":
+                values[name] = highest[slot]
+            else:
+                values[name] = float(rows[present[:, slot].argmax(), slot])
         if self._left_over:
             values |= {name: value for name, value in own.items() if name in self._left_over}
         return values
