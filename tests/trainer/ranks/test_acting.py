@@ -7,9 +7,10 @@ from typing import Any
 
 import torch
 
+from tests.trainer.measuring.test_readout import Slow, slow_readout
 from tests.trainer.ranks.support import RankRun, digest, on_ranks
-from tests.trainer.support import Monitor
-from trainguard import Guard, Knob
+from tests.trainer.support import Monitor, far
+from trainguard import Guard, Knob, wiring
 
 HALVE = ("scale_lr", {"factor": 0.5})
 QUIET: dict[str, Any] = {"checkpoint_every": None, "heartbeat_seconds": 1e9}
@@ -190,6 +191,28 @@ def test_under_a_budget_all_ranks_measure_the_same(run_dir: Path) -> None:
     first, second = on_ranks(under_budget, str(run_dir))
     assert first == second
     assert first[-1] != first[0]
+
+
+def far_away(rank: int, path: str) -> Any:
+    """The loss is on a device; on rank 1 its copies are slow."""
+    copies = list[Slow]()
+    wiring.Readout = lambda faults, exact: slow_readout(copies, exact=exact)  # type: ignore[assignment,misc]
+    run, known = RankRun(rank), []
+    with Guard(run.ddp, run.optimizer, run_dir=path, **QUIET) as guard:
+        for step in range(1, 7):
+            run.backward()
+            guard.step(far(step + float(rank)))
+            if rank == 0:
+                copies[-1].here = True
+            known.append(guard.last.get("loss"))
+    return known, guard.errors
+
+
+def test_values_on_a_device_are_of_one_step_on_all_ranks(run_dir: Path, monitor: Monitor) -> None:
+    """They come out two steps late, on the rank whose copies arrived at once as well."""
+    first, second = on_ranks(far_away, str(run_dir))
+    assert first == second == ([None, None, 1.5, 2.5, 3.5, 4.5], {})
+    assert [(sample.step, sample.values["loss"]) for sample in monitor.samples()] == [(n, n + 0.5) for n in range(1, 7)]
 
 
 RULES = """\
