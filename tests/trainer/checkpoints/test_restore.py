@@ -337,7 +337,7 @@ def test_damage_on_disk_does_not_reach_memory(run_dir: Path, monitor: Monitor) -
     with Guard(run.model, run.optimizer, run_dir=run_dir, checkpoint_every=2) as guard:
         run.train(guard, 2, settled=True)
         monitor.promote(2)
-        run.train(guard)
+        run.train(guard, settled=True)
         shutil.rmtree(run_dir / "checkpoints")
         monitor.ask(RESTORE)
         run.train(guard)
