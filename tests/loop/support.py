@@ -1,6 +1,7 @@
 """Real processes: the demo's training, and monitors that start and die on command."""
 
 import json
+import os
 import subprocess
 import sys
 import time
@@ -9,24 +10,43 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from tests.support.processes import server
+from trainguard.demo.__main__ import main
 from trainguard_wire import RunDirectory, Telemetry
 from trainguard_wire.segments import RecordReader
 
 STEPS_PER_EPOCH = 45
 
 
-def start_training(result: Path, *arguments: str) -> "subprocess.Popen[str]":
-    command = [sys.executable, "-m", "trainguard.demo", "--result", str(result), *arguments]
-    return subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
+class Training:
+    """``python -m trainguard.demo``, begun; what it says on standard error is beside its ``result``."""
+
+    def __init__(self, result: Path, *arguments: str) -> None:
+        self._result, self._said = result, result.with_suffix(".stderr")
+        command = ["trainguard.demo", "--result", str(result), *arguments]
+        self.process = server.Process(target=_train, args=(command, self._said), daemon=True)
+        self.process.start()
+
+    def end(self) -> list[str]:
+        """Wait for its end, which must not be a failure; what it said."""
+        self.process.join(120)
+        said = self._said.read_text()
+        assert self.process.exitcode == 0, said
+        return said.splitlines()
+
+    def finish(self) -> dict[str, Any]:
+        """Wait for its end; it must not say anything but that the disk is slow."""
+        assert [line for line in self.end() if not line.startswith("checkpoint.skipped")] == []
+        data: dict[str, Any] = json.loads(self._result.read_text())
+        return data
 
 
-def finish(training: "subprocess.Popen[str]", result: Path) -> dict[str, Any]:
-    """Wait for the end of a training that must not fail, nor say anything but that the disk is slow."""
-    _, errors = training.communicate(timeout=120)
-    assert training.returncode == 0, errors
-    assert [line for line in errors.splitlines() if not line.startswith("checkpoint.skipped")] == []
-    data: dict[str, Any] = json.loads(result.read_text())
-    return data
+def _train(command: list[str], said: Path) -> None:
+    sys.argv = command
+    for stream, path in ((sys.stdout, os.devnull), (sys.stderr, said)):
+        with open(path, "w") as file:
+            os.dup2(file.fileno(), stream.fileno())
+    main()
 
 
 @contextmanager

@@ -2,7 +2,7 @@
 
 import pytest
 
-from tests.loop.support import everything, finish, monitor, start_training
+from tests.loop.support import Training, everything, monitor
 from trainguard_wire import Decision, Heartbeat, Opened, RunDirectory, Sample
 
 EPOCHS = "22"
@@ -11,12 +11,12 @@ EPOCHS = "22"
 @pytest.mark.parametrize("seed", ["0", "1", "2"])
 def test_a_healthy_guarded_run_is_bit_for_bit_the_same_and_left_alone(tmp_path, seed):
     """Beside a live monitor with `stability`: not one decision, and the weights of the run without trainguard."""
-    plain = start_training(tmp_path / "plain.json", "--seed", seed, "--epochs", EPOCHS)
+    plain = Training(tmp_path / "plain.json", "--seed", seed, "--epochs", EPOCHS)
     with monitor(tmp_path / "runs"):
         run = RunDirectory(tmp_path / "runs" / "a")
         arguments = ("--seed", seed, "--epochs", EPOCHS, "--run-dir", str(run.path))
-        guarded = finish(start_training(tmp_path / "guarded.json", *arguments), tmp_path / "guarded.json")
-    assert guarded["weights_sha256"] == finish(plain, tmp_path / "plain.json")["weights_sha256"]
+        guarded = Training(tmp_path / "guarded.json", *arguments).finish()
+    assert guarded["weights_sha256"] == plain.finish()["weights_sha256"]
     assert guarded["accuracy"] > 0.97
     journal = everything(run.read_journal())
     assert [r for r in journal if isinstance(r, Decision)] == []
@@ -30,8 +30,8 @@ def test_a_healthy_guarded_run_is_bit_for_bit_the_same_and_left_alone(tmp_path, 
 
 def test_every_default_signal_arrives(tmp_path):
     """As measured by the trainer in a plain loop, with nobody listening."""
-    result, run = tmp_path / "r.json", RunDirectory(tmp_path / "runs" / "a")
-    data = finish(start_training(result, "--epochs", "8", "--run-dir", str(run.path)), result)
+    run = RunDirectory(tmp_path / "runs" / "a")
+    data = Training(tmp_path / "r.json", "--epochs", "8", "--run-dir", str(run.path)).finish()
     samples = [r for r in everything(run.read_telemetry()) if isinstance(r, Sample)]
     each_step = [s for s in samples if "loss" in s.values]
     assert [s.values["loss"] for s in each_step] == pytest.approx(data["losses"])

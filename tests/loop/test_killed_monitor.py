@@ -10,7 +10,7 @@ from collections import Counter
 
 import pytest
 
-from tests.loop.support import Progress, everything, finish, monitor, start_training
+from tests.loop.support import Progress, Training, everything, monitor
 from trainguard_rules import Engine, load_rules
 from trainguard_wire import Ack, Intervention, Opened, RunDirectory
 
@@ -19,14 +19,13 @@ BURST, CORRUPTION = round(0.3 * EPOCHS * 45), round(0.5 * EPOCHS * 45)
 
 
 @pytest.fixture
-def training(tmp_path):
-    """A run with both faults, started: (process, run directory, result file)."""
-    run, result = RunDirectory(tmp_path / "runs" / "a"), tmp_path / "result.json"
-    process = start_training(result, "--faults", "--epochs", str(EPOCHS), "--run-dir", str(run.path))
-    yield process, run, result
-    process.kill()
-    process.wait()
-    process.stderr.close()
+def started(tmp_path):
+    """A run with both faults, started, and its directory."""
+    run = RunDirectory(tmp_path / "runs" / "a")
+    training = Training(tmp_path / "result.json", "--faults", "--epochs", str(EPOCHS), "--run-dir", str(run.path))
+    yield training, run
+    training.process.kill()
+    training.process.join()
 
 
 def check(run):
@@ -45,9 +44,9 @@ def check(run):
     return [ack for ack in acks if ack.status == "applied"]
 
 
-def test_killed_between_two_faults(training):
+def test_killed_between_two_faults(started):
     """The first monitor deals with the first fault, the second, started later, with the second."""
-    process, run, result = training
+    training, run = started
     progress = Progress(run)
     with monitor(run.path.parent) as first:
         while not progress.reached(BURST + 100)():
@@ -55,7 +54,7 @@ def test_killed_between_two_faults(training):
         first.kill()
         first.wait()
     with monitor(run.path.parent):
-        data = finish(process, result)
+        data = training.finish()
     applied = check(run)
     restored = [ack.checkpoint for ack in applied if ack.kind == "restore_checkpoint"]
     assert any(checkpoint < BURST for checkpoint in restored)
@@ -63,9 +62,9 @@ def test_killed_between_two_faults(training):
     assert data["accuracy"] > 0.95
 
 
-def test_dead_while_the_fault_strikes(training):
+def test_dead_while_the_fault_strikes(started):
     """Nobody watches when the tensor is corrupted; the monitor that comes later still saves the run."""
-    process, run, result = training
+    training, run = started
     progress = Progress(run)
     with monitor(run.path.parent) as first:
         while not progress.reached(CORRUPTION - 60)():
@@ -75,7 +74,7 @@ def test_dead_while_the_fault_strikes(training):
     while not progress.reached(CORRUPTION + 300)():
         time.sleep(0.005)
     with monitor(run.path.parent):
-        data = finish(process, result)
+        data = training.finish()
     applied = check(run)
     late = [ack for ack in applied if ack.kind == "restore_checkpoint" and ack.step > CORRUPTION + 300]
     assert late
@@ -83,17 +82,16 @@ def test_dead_while_the_fault_strikes(training):
     assert data["accuracy"] > 0.95
 
 
-def test_killed_again_and_again(training):
+def test_killed_again_and_again(started):
     """Wherever the kills fall, each action is told once, done once, and on record."""
-    process, run, _ = training
+    training, run = started
     moments = random.Random(0)
-    while process.poll() is None:
+    while training.process.is_alive():
         with monitor(run.path.parent) as victim:
             time.sleep(moments.uniform(0.0, 0.5))
             victim.kill()
             victim.wait()
     with monitor(run.path.parent):
         pass  # the last one reads what is left, and writes down what was missed
-    _, errors = process.communicate()
-    assert process.returncode == 0, errors
+    training.end()
     check(run)

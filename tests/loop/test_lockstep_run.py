@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 import torch
 
-from tests.loop.support import finish, monitor, start_training
+from tests.loop.support import Training, monitor
 from tests.trainer.exchange.test_embedded import derived, train
 from tests.trainer.support import Monitor, Run
 from trainguard import Guard
@@ -75,12 +75,11 @@ def test_the_demo_is_saved_by_its_own_monitor_as_by_another(tmp_path: Path) -> N
     runs = tmp_path / "runs"
     how = {"embedded": ("--monitor", "embedded"), "lockstep": ("--lockstep", "60")}
     with monitor(runs):
-        results = {name: tmp_path / f"{name}.json" for name in how}
-        trainings = {
-            name: start_training(results[name], "--faults", "--epochs", "18", "--run-dir", str(runs / name), *how[name])
-            for name in how
-        }
-        ends = [finish(trainings[name], results[name]) for name in how]
+        trainings = [
+            Training(tmp_path / f"{name}.json", "--faults", "--epochs", "18", "--run-dir", str(runs / name), *options)
+            for name, options in how.items()
+        ]
+        ends = [training.finish() for training in trainings]
     assert ends[0]["accuracy"] > 0.95
     assert ends[0]["weights_sha256"] == ends[1]["weights_sha256"]
     restored = [ack.checkpoint for ack in Monitor(runs / "embedded").acks() if ack.kind == "restore_checkpoint"]

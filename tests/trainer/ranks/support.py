@@ -1,7 +1,6 @@
 """Real processes, each a rank of one training: a scenario is a function that every rank runs."""
 
 import hashlib
-import multiprocessing
 import tempfile
 from collections.abc import Callable, Iterable
 from multiprocessing.connection import Connection
@@ -13,10 +12,8 @@ import torch.distributed as dist
 from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
 
+from tests.support.processes import server
 from tests.trainer.support import BATCH, NUM_CLASSES, NUM_FEATURES, Net
-
-_server = multiprocessing.get_context("forkserver")
-_server.set_forkserver_preload(["tests.trainer.ranks.support", "trainguard", "torch.distributed.tensor"])
 
 
 class RankRun:
@@ -55,9 +52,9 @@ def digest(tensors: Iterable[Tensor]) -> str:
 def on_ranks(scenario: Callable[..., Any], *arguments: Any, size: int = 2, dies: tuple[int, ...] = ()) -> list[Any]:
     """What ``scenario(rank, *arguments)`` returned on each rank; None for one that ``dies``."""
     with tempfile.TemporaryDirectory() as folder:
-        pipes = [_server.Pipe(duplex=False) for _ in range(size)]
+        pipes = [server.Pipe(duplex=False) for _ in range(size)]
         processes = [
-            _server.Process(target=_rank, args=(rank, size, folder, pipes[rank][1], scenario, arguments))
+            server.Process(target=_rank, args=(rank, size, folder, pipes[rank][1], scenario, arguments))
             for rank in range(size)
         ]
         for process in processes:
