@@ -99,7 +99,7 @@ def run_all(wanted: Iterable[Cell], file: Path, workers: int) -> Iterator[Course
     wanted = list(dict.fromkeys(wanted))
     yield from (done[cell] for cell in wanted if cell in done)
     left = [cell for cell in wanted if cell not in done]
-    pool = ProcessPoolExecutor(workers, mp_context=multiprocessing.get_context("spawn"))
+    pool = ProcessPoolExecutor(workers, mp_context=multiprocessing.get_context("forkserver"))
     try:
         with _appending(file) as out:
             for future in as_completed([pool.submit(run_cell, cell) for cell in left]):
