@@ -2,8 +2,6 @@
 
 import os
 import signal
-import subprocess
-import sys
 import time
 from math import inf, nan
 from pathlib import Path
@@ -16,6 +14,7 @@ from benchmarks.rescue.__main__ import main
 from benchmarks.rescue.catalogue import all_faults, all_guards, all_workloads
 from benchmarks.rescue.matrix import Cell, Course, cells, read, run_all, run_cell
 from benchmarks.rescue.scores import Reference, Share, delay_of, score
+from tests.support.processes import server
 
 
 @pytest.fixture(autouse=True)
@@ -93,21 +92,26 @@ def test_results_are_taken_up_again_and_a_line_that_breaks_off_is_run_again(tmp_
     assert sorted(read(file), key=lambda c: c.cell) == whole
 
 
+def _benchmark(arguments: list[str]) -> None:
+    main(arguments)
+
+
 def test_an_interrupted_run_ends_soon_and_is_taken_up_where_it_was(tmp_path: Path):
     file = tmp_path / "results.jsonl"
-    command = [sys.executable, "-m", "benchmarks.rescue", f"--results={file}", "--workers=1", "--guard=nothing"]
-    command += ["--workload=digits_autoencoder", "--fault=none", "--fault=nan_batch"]
-    with subprocess.Popen(
-        [*command, "--seeds=5"], stderr=subprocess.PIPE, stdout=subprocess.PIPE, text=True
-    ) as process:
-        while not (file.exists() and file.read_text().endswith("\n")):
-            assert process.poll() is None
-            time.sleep(0.01)
-        os.kill(process.pid, signal.SIGINT)
-        assert process.wait(60) != 0
+    arguments = [f"--results={file}", "--workers=1", "--guard=nothing"]
+    arguments += ["--workload=digits_autoencoder", "--fault=none", "--fault=nan_batch"]
+    process = server.Process(target=_benchmark, args=([*arguments, "--seeds=5"],))
+    process.start()
+    while not (file.exists() and file.read_text().endswith("\n")):
+        assert process.is_alive()
+        time.sleep(0.01)
+    assert process.pid is not None
+    os.kill(process.pid, signal.SIGINT)
+    process.join(60)
+    assert process.exitcode == 1
     before = {course.cell for course in read(file)}
     assert 1 <= len(before) < 10
-    again = CliRunner().invoke(main, [*command[3:], "--seeds=1"])
+    again = CliRunner().invoke(main, [*arguments, "--seeds=1"])
     assert again.exit_code == 0
     assert before <= {course.cell for course in read(file)}
     assert len(list(read(file))) == len({course.cell for course in read(file)})
