@@ -18,7 +18,9 @@ def now(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def names(browser: Browser) -> list[str]:
-    return [str(link.text) for link in browser.all("#runs tbody a")]
+    """As they are shown, from the top."""
+    found: list[str] = browser.js("[...document.querySelectorAll('#runs tbody a')].map((link) => link.innerText)")
+    return found
 
 
 def begun(new_trainer: NewTrainer, name: str, **values: float) -> ScriptedTrainer:
