@@ -47,8 +47,8 @@ class Ranks:
         self._hearers: dict[str, Hear] = {}
         self._to_say: dict[str, list[Any]] = {}
         self._letter: dict[str, list[Any]] = {}
-        self._cargo = no_cargo()
-        self._is_loaded = self._carries = False
+        self._cargo = self._no_cargo = no_cargo()
+        self._carries = False
         self.is_leaving = False
         self._land: Callable[[Row], None] = lambda rows: None
         self._when_parted: list[Callable[[], object]] = []
@@ -77,7 +77,7 @@ class Ranks:
 
     def load(self, cargo: Row) -> None:
         """Have these numbers, `SLOTS` of them, carried by the next round."""
-        self._cargo, self._is_loaded = cargo, True
+        self._cargo = cargo
 
     def when_parted(self, then: Callable[[], object]) -> None:
         self._when_parted.append(then)
@@ -123,10 +123,11 @@ class Ranks:
             return
         self.meet()
         self._letter, self._to_say = self._to_say, {}
-        self._carries, self._is_loaded = self._is_loaded, False
+        cargo, self._cargo = self._cargo, self._no_cargo
+        self._carries = cargo is not self._no_cargo
         try:
             kind = LEAVE if self.is_leaving else STEP
-            self._rounds.launch(kind, self._place, asks=bool(self._letter), cargo=self._cargo)
+            self._rounds.launch(kind, self._place, asks=bool(self._letter), cargo=cargo)
         except Parted as parted:
             self.part(str(parted))
 

@@ -30,7 +30,7 @@ class JointReadout:
         self._readout, self._ranks = readout, ranks
         self._slots = Slots()
         self._observed: dict[str, Measured] = {}
-        self._observed_at: Moment | None = None
+        self._at: Moment | None = None
         self._without_slot: Numbers = {}
         self._under_way: deque[Reading] = deque()
         self._landed: list[Reading] = []
@@ -52,6 +52,7 @@ class JointReadout:
 
     def submit(self, at: Moment, values: dict[str, Measured]) -> list[Reading]:
         """Hand in what this rank measured in a step. What comes out is complete, and of an earlier step."""
+        self._at = at
         observed, self._observed = self._observed, {}
         local = self._readout.submit(at, {**values, **observed} if observed else values)
         if not self._ranks.together:
@@ -63,7 +64,7 @@ class JointReadout:
         """To go with the values of the next step. Of two under one name before that, the later."""
         if not self._ranks.together:
             return [*self.take(), *self._readout.observe(at, values)]
-        self._observed_at = at
+        self._at = at
         self._observed |= {name: v.detach().clone() if isinstance(v, Tensor) else v for name, v in values.items()}
         return []
 
@@ -79,8 +80,8 @@ class JointReadout:
         """All there is. The ranks come together for it one last time."""
         self._ranks.meet()
         left = self._readout.flush()
-        if self._observed_at is not None and self._observed:
-            left += self._readout.submit(self._observed_at, self._observed)
+        if self._at is not None and self._observed:
+            left += self._readout.submit(self._at, self._observed)
             left += self._readout.flush()
             self._observed = {}
         if not self._ranks.together:
@@ -89,9 +90,8 @@ class JointReadout:
         self._ask_for_slots(left)
         self._ranks.launch()
         self._ranks.meet()
-        if left or self._without_slot:
-            at = left[-1].at if left else self._observed_at
-            assert at is not None
+        at = left[-1].at if left else self._at
+        if at is not None:  # what others have left is told by rank 0, whether or not it has something itself
             self._load(left, at)
         self._ranks.launch()
         self._ranks.meet()
