@@ -10,6 +10,7 @@ from torch import nn
 from tests.trainer import formulas
 from tests.trainer.sensing import measure
 from trainguard.faults import Faults
+from trainguard.signals import features as module
 from trainguard.signals.base import StepView
 from trainguard.signals.features import Features, source_of
 
@@ -106,6 +107,22 @@ def test_rows_to_ignore_do_not_count() -> None:
     real = targets.flatten() >= 0
     values = values_of(features, targets)
     assert values == pytest.approx(values_of(features.flatten(0, 1)[real], targets.flatten()[real]), rel=1e-5)
+
+
+@pytest.mark.parametrize("filling", [None, np.nan, np.inf], ids=str)
+def test_an_accelerator_has_the_same_values(filling: float | None, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where rows to ignore stay among the others: neither they nor what they hold may count."""
+    torch.manual_seed(0)
+    targets = torch.randint(4, (60,)) * 7
+    features = torch.randn(60, 5) + targets[:, None] / 7
+    targets[::5] = -100
+    if filling is not None:
+        features[::5] = filling
+    here = values_of(features, targets)
+    monkeypatch.setattr(module, "_on_the_cpu", module._anywhere)
+    assert values_of(features, targets) == pytest.approx(here, rel=1e-5)
+    nothing = values_of(features, torch.full((60,), -1))
+    assert all(map(np.isnan, nothing.values()))
 
 
 def test_many_rows_are_sampled() -> None:

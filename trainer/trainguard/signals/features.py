@@ -39,7 +39,7 @@ class Features(Sensor):
     the same way.
 
     ``feature_utilization``: share of features with a standard deviation (over n - 1) above 0.1 over the rows, as the
-    seed has it. A feature with a NaN counts as unused. No value for fewer than two rows.
+    seed has it. A feature with a NaN counts as unused. No value for fewer than two rows; NaN on an accelerator.
     """
 
     name = "features"
@@ -88,26 +88,26 @@ class Classes(NamedTuple):
 
 
 class Rows(NamedTuple):
-    """Samples of the batch: features n x d, and of each row its weight and its class.
+    """Samples of the batch: features n x d, and of each row whether it counts, and its class.
 
-    Rows that do not count have weight 0; ``weights`` is None where all count, as on the CPU, which leaves the others
-    out. ``classes`` is None where no targets say so.
+    ``mask`` is None where all count, as on the CPU, which leaves the others out. ``classes`` is None where no targets
+    say so.
     """
 
     features: Tensor
-    weights: Tensor | None = None
+    mask: Tensor | None = None
     classes: Classes | None = None
 
     def counting(self, values: Tensor) -> Tensor:
         """Values of the rows, n or n x d, with zeros for those that do not count."""
-        if self.weights is None:
+        if self.mask is None:
             return values
-        return values * (self.weights if values.dim() == 1 else self.weights[:, None])
+        return torch.where(self.mask if values.dim() == 1 else self.mask[:, None], values, 0.0)
 
     @property
     def number(self) -> float | Tensor:
         """How many rows count."""
-        return float(len(self.features)) if self.weights is None else self.weights.sum()
+        return float(len(self.features)) if self.mask is None else self.mask.sum()
 
 
 def source_of(model: nn.Module) -> nn.Module | None:
@@ -149,8 +149,9 @@ def _anywhere(features: Tensor, labels: Tensor) -> Rows:
     ascending, order = labels.sort()
     is_new = torch.cat([torch.zeros_like(ascending[:1], dtype=torch.bool), ascending[1:] != ascending[:-1]])
     classes = torch.empty_like(order).scatter_(0, order, is_new.cumsum(0))
-    weights = (labels >= 0).to(features.dtype)
-    return Rows(features, weights, Classes(classes, torch.zeros_like(weights).index_add_(0, classes, weights)))
+    mask = labels >= 0
+    ones = mask.to(features.dtype)
+    return Rows(features, mask, Classes(classes, torch.zeros_like(ones).index_add_(0, classes, ones)))
 
 
 def class_separation(rows: Rows, classes: Classes) -> Tensor:
@@ -183,7 +184,8 @@ def class_separation_r2(rows: Rows, classes: Classes) -> Tensor:
 def feature_utilization(rows: Rows) -> Tensor:
     mean = rows.counting(rows.features).sum(0) / rows.number
     variances = rows.counting((rows.features - mean).square_()).sum(0) / (rows.number - 1)
-    return (variances.sqrt() > 0.1).to(variances.dtype).mean()
+    share = (variances.sqrt() > 0.1).to(variances.dtype).mean()
+    return share if rows.mask is None else torch.where(rows.mask.sum() > 1, share, torch.nan)
 
 
 def _square_distances(classes: Classes, means: Tensor, values: Tensor) -> Tensor:
