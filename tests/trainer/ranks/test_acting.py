@@ -98,6 +98,28 @@ def test_what_one_rank_refuses_is_done_by_none(run_dir: Path, monitor: Monitor) 
     }
 
 
+def illegible(rank: int, path: str) -> Any:
+    """Rank 1 has a knob that cannot be read."""
+    run, monitor = RankRun(rank), Monitor(Path(path))
+    numbers = [1.0]
+    knob = Knob(lambda: numbers[0], lambda value: None, 0.0, 2.0)
+    with Guard(run.ddp, run.optimizer, run_dir=path, knobs={"k": knob}, every={"knob_k": None}, **QUIET) as guard:
+        if rank == 1:
+            numbers.clear()
+        if rank == 0:
+            monitor.ask(HALVE)
+        for _ in range(5):
+            run.step(guard)
+    return guard.errors.get("ranks", 0), guard.state_dict()["lr"]["scale"]
+
+
+def test_what_cannot_be_taken_back_is_done_by_none(run_dir: Path, monitor: Monitor) -> None:
+    """The ranks stay together: all of them hear of it."""
+    assert on_ranks(illegible, str(run_dir)) == [(0, 1.0), (0, 1.0)]
+    ack = monitor.last_ack()
+    assert (ack.status, ack.reason) == ("failed", "RuntimeError: on rank 1: IndexError: list index out of range")
+
+
 def paused(rank: int, path: str) -> dict[str, Any]:
     """Paused three times: until the time is up, until told to go on, until stopped."""
     run, stops = RankRun(rank), list[bool]()

@@ -28,17 +28,21 @@ class Joint:
     def act(self, params: Params, at: Progress) -> Done | Pending:
         if not self._ranks.together:
             raise Refused(_not_together(self._ranks.why_parted))
-        take_back = self._levers.keep()
-        outcome = self._agreed(lambda: self._actuator.act(params, at), take_back)
+        outcome, _ = self._agreed(lambda: self._act(params, at), lambda acted: acted[1]())
         if not isinstance(outcome, Pending):
             return outcome
         pending = outcome
         return Pending(lambda values: self._settle(pending, values), needs_values=pending.needs_values)
 
+    def _act(self, params: Params, at: Progress) -> tuple[Done | Pending, Callable[[], None]]:
+        """What comes of it here, and what takes it back."""
+        take_back = self._levers.keep()
+        return self._actuator.act(params, at), take_back
+
     def _settle(self, pending: Pending, values: Mapping[str, float]) -> Done:
         return self._agreed(lambda: pending.settle(values))
 
-    def _agreed(self, do: Callable[[], _T], take_back: Callable[[], None] = lambda: None) -> _T:
+    def _agreed(self, do: Callable[[], _T], take_back: Callable[[_T], None] = lambda _: None) -> _T:
         """What comes of it here, where it succeeded everywhere. Raises this rank's problem, or another's."""
         try:
             outcome = do()
@@ -47,7 +51,7 @@ class Joint:
             raise
         elsewhere = self._tell(None)
         if elsewhere is not None:
-            take_back()
+            take_back(outcome)
             raise elsewhere
         return outcome
 
