@@ -23,10 +23,14 @@ def alone(rank: int, path: str, course: str) -> Any:
     """Ranks whose training does not bind them together; rank 1 goes another way after step 5."""
     import trainguard.ranks.ranks as ranks
 
-    ranks.PATIENCE = 1.0  # type: ignore[misc]
+    if course == "sleeps":
+        ranks.PATIENCE = 2.0  # type: ignore[misc]
     run, monitor, began = Run(), Monitor(Path(path)), time.monotonic()
     with Guard(run.model, run.optimizer, run_dir=path, **QUIET) as guard:
-        run.train(guard, 5)
+        run.train(guard, 4)
+        if (course, rank) == ("fails", 0):
+            monitor.ask(HALVE)  # is on its way to both when rank 1 has ended
+        run.train(guard, 1)
         if rank == 1:
             leave(course, guard)
             return {"steps": guard.num_steps, "errors": guard.errors}
@@ -40,7 +44,7 @@ def leave(course: str, guard: Guard) -> None:
     if course == "dies":
         os._exit(1)
     if course == "sleeps":
-        time.sleep(3)
+        time.sleep(5)
     if course == "miscounts":
         guard.load_state_dict({**guard.state_dict(), "step": 50})
         Run().train(guard, 2)
@@ -71,6 +75,10 @@ def test_a_rank_that_ends_early(run_dir: Path, monitor: Monitor) -> None:
 def test_a_rank_that_fails(run_dir: Path, monitor: Monitor) -> None:
     first, second = on_ranks(alone, str(run_dir), "fails")
     check(first, monitor, "rank 1 has ended its training after step 5")
+    assert [(ack.action, ack.status, ack.step) for ack in monitor.acks()] == [
+        ("i1.0", "refused", 6),
+        ("i2.0", "refused", 9),
+    ]
     assert second == {"steps": 5, "errors": {}}
 
 
