@@ -127,8 +127,8 @@ class Guard:
         self._data = parts.data
 
         seat = Seat.take(RunDirectory(settings.run_path), parts)
-        has_directory = seat.introduce(settings, parts)
-        checkpointer = parts.checkpointer(settings, seat.directory, self.state_dict) if has_directory else None
+        checkpoint_every = seat.introduce(settings, parts)
+        checkpointer = parts.checkpointer(checkpoint_every, settings, seat.directory, self.state_dict)
         self._stop = Stop(checkpointer, parts.pausing)
         inbox = parts.inbox(checkpointer, self._stop)
         seat.begin(settings, parts, inbox)

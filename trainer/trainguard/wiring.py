@@ -78,10 +78,10 @@ class Instruments:
             self.meter.rearrange(cadences)
 
     def checkpointer(
-        self, settings: Settings, directory: RunDirectory, guard_state: Callable[[], dict[str, Any]]
+        self, every: int | None, settings: Settings, directory: RunDirectory, guard_state: Callable[[], dict[str, Any]]
     ) -> Checkpoints | None:
         """None where none are wanted, or ranks are not together. What an earlier process left half done goes."""
-        every, ranks = settings.checkpoint_every, self.ranks
+        ranks = self.ranks
         if every is None or (num_ranks() > 1 and not (ranks and ranks.together)):
             return None
         state = TrainingState(settings, self.data, self.faults)
@@ -137,11 +137,11 @@ class Seat:
         judge = parts.judge if parts.judge is not None and parts.judge.take(directory) else None
         return cls(directory, session, judge)
 
-    def introduce(self, settings: Settings, parts: Instruments) -> bool:
-        """Have the ranks get to know each other; whether there is a directory to keep checkpoints in."""
-        has_directory = self.session is not None
+    def introduce(self, settings: Settings, parts: Instruments) -> int | None:
+        """Have the ranks get to know each other; steps between two checkpoints, None without a directory for them."""
+        checkpoint_every = settings.checkpoint_every if self.session is not None else None
         if not isinstance(parts.readout, JointReadout) or parts.ranks is None:
-            return has_directory
+            return checkpoint_every
         return introduce(
             parts.ranks,
             settings,
@@ -149,7 +149,7 @@ class Seat:
             parts.progress,
             names=[name for name in parts.meter.names if name != LAYERS],
             is_watched=self.is_watched,
-            has_directory=has_directory,
+            checkpoint_every=checkpoint_every,
         )
 
     @property

@@ -139,6 +139,22 @@ def test_what_does_not_fit_one_rank_is_restored_on_none(run_dir: Path, monitor: 
     assert (ack.status, ack.reason) == ("refused", "there is no good and undamaged checkpoint")
 
 
+def kept(rank: int, path: str, every: list[int | None]) -> Any:
+    run = RankRun(rank)
+    with Guard(run.ddp, run.optimizer, run_dir=path, checkpoint_every=every[rank]) as guard:
+        for _ in range(4):
+            run.step(guard)
+    return guard.errors
+
+
+@pytest.mark.parametrize("every", [[2, None], [2, 3], [None, 2]], ids=str)
+def test_rank_0_says_how_often(every: list[int | None], run_dir: Path, monitor: Monitor) -> None:
+    """Loops that have only the first rank keep checkpoints need not know that all ranks have a part in them."""
+    assert on_ranks(kept, str(run_dir), every) == [{}, {}]
+    saved = [record.step for record in monitor.records() if isinstance(record, CheckpointSaved)]
+    assert saved == ([] if every[0] is None else [0, 2, 4])
+
+
 def damaged(rank: int, path: str) -> dict[str, Any]:
     run, monitor = RankRun(rank), Monitor(Path(path))
     states = {}

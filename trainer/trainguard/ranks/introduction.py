@@ -18,9 +18,9 @@ def introduce(
     *,
     names: Iterable[str],
     is_watched: bool,
-    has_directory: bool,
-) -> bool:
-    """Whether rank 0 has a directory to keep checkpoints in. All ranks have to come here.
+    checkpoint_every: int | None,
+) -> int | None:
+    """Steps between two checkpoints, as rank 0 has it, which keeps them. All ranks have to come here.
 
     They part at once where their parameters are no replicas. Where nobody watches rank 0, rounds would be for nothing.
     """
@@ -28,13 +28,13 @@ def introduce(
         "names": list(names),
         "generation": progress.generation,
         "watched": is_watched,
-        "directory": has_directory,
+        "checkpoint_every": checkpoint_every,
         "fingerprint": None if settings.sharding else fingerprint(settings.model),
     }
     try:
         said = ranks.introduce(words)
     except Parted:
-        return has_directory
+        return checkpoint_every
     progress.generation = said[0]["generation"]
     readout.know(set().union(*(each["names"] for each in said)))
     if settings.sharding is not None:
@@ -44,7 +44,8 @@ def introduce(
             ranks.part(f"rank {rank} has other parameters than rank 0")
     if not said[0]["watched"]:
         ranks.close()
-    return bool(said[0]["directory"])
+    every: int | None = said[0]["checkpoint_every"]
+    return every
 
 
 def common(ranks: Ranks, kinds: Sequence[str]) -> Sequence[str]:
