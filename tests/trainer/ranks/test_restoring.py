@@ -111,6 +111,25 @@ def test_each_rank_goes_back_in_its_own_data(run_dir: Path) -> None:
     assert second == {"seen": [1001, 1002, 1003, 1004, 1005, 1003], "errors": {}}
 
 
+def unable(rank: int, path: str) -> Any:
+    """Rank 1 has no position in its data."""
+    run, loader = RankRun(rank), Batches(0) if rank == 0 else None
+    with Guard(run.ddp, run.optimizer, run_dir=path, loader=loader, checkpoint_every=2) as guard:
+        if rank == 0:
+            Monitor(Path(path)).ask(("restore_checkpoint", {"rewind": "full"}))
+        for _ in range(4):
+            run.step(guard)
+    return guard.errors
+
+
+def test_where_one_rank_cannot_rewind_none_does(run_dir: Path, monitor: Monitor) -> None:
+    """And they stay together."""
+    assert on_ranks(unable, str(run_dir)) == [{}, {}]
+    ack = monitor.last_ack()
+    missing = "the guard was given no loader= whose position could go back"
+    assert (ack.status, ack.reason) == ("refused", f"rank 1: rewind is 'full', but {missing}")
+
+
 def misfit(rank: int, path: str) -> dict[str, Any]:
     """On rank 1 nothing that was saved fits any more."""
     run, monitor = RankRun(rank), Monitor(Path(path))

@@ -64,7 +64,11 @@ class JointState:
         self._gathered_at = None
 
     def why_not_rewind(self) -> str | None:
-        return self._state.why_not_rewind()
+        """What the first rank that lacks something lacks. All ranks have to come here. Raises `Parted`."""
+        for rank, reason in enumerate(self._ranks.exchange(self._state.why_not_rewind())):
+            if reason is not None:
+                return f"rank {rank}: {reason}"
+        return None
 
     @contextmanager
     def searching(self) -> Iterator[None]:
