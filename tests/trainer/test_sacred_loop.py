@@ -84,6 +84,21 @@ def test_clip_leaves_the_gradients_torch_leaves(
     assert_same(gradients(ours), gradients(theirs))
 
 
+@pytest.mark.parametrize("share", [0.5, 0.9, 0.9985, 0.9995, 1.0, 1.1])
+@pytest.mark.parametrize("max_norm", [1e-6, 1e-4, 1.0])
+def test_clip_close_to_the_limit(max_norm: float, share: float, run_dir: Path) -> None:
+    """torch puts 1e-6 on the norm, and so clips a small one that is below the limit."""
+    ours, theirs = twice = [after_backward(None, torch.float32) for _ in range(2)]
+    norm = torch.nn.utils.get_total_norm(gradients(theirs).values())
+    for run in twice:
+        for grad in gradients(run).values():
+            grad.mul_(share * max_norm / norm)
+    with Guard(ours.model, ours.optimizer, run_dir=run_dir, checkpoint_every=None) as guard:
+        guard.clip_(max_norm)
+    torch.nn.utils.clip_grad_norm_(theirs.model.parameters(), max_norm)
+    assert_same(gradients(ours), gradients(theirs))
+
+
 def after_backward(poison: float | None, dtype: torch.dtype) -> Run:
     run = Run()
     run.backward()

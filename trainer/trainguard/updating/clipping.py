@@ -12,7 +12,7 @@ from torch import Tensor
 
 from trainguard.signals.norms import GradNorms, alike, grad_norms, grads_of
 
-_SAFELY = 0.999
+_SAFELY, _EPSILON = 0.999, 1e-6  # the second one is torch's
 
 
 def clip_grads_(parameters: Sequence[Tensor], max_norm: float) -> GradNorms:
@@ -23,7 +23,7 @@ def clip_grads_(parameters: Sequence[Tensor], max_norm: float) -> GradNorms:
         total = torch.linalg.vector_norm(each)
         if total.requires_grad:  # of a backward pass that can be differentiated itself
             return GradNorms(torch.nn.utils.clip_grad_norm_(parameters, max_norm), None)
-        if not (total.is_cpu and total.item() < _SAFELY * max_norm):
+        if not (total.is_cpu and total.item() + _EPSILON < _SAFELY * max_norm):
             torch._foreach_mul_(grads, _coefficient(total, max_norm))
         return GradNorms(total, each)
     if any(grad.is_sparse for grad in grads):
@@ -36,4 +36,4 @@ def clip_grads_(parameters: Sequence[Tensor], max_norm: float) -> GradNorms:
 
 def _coefficient(norm: Tensor, max_norm: float) -> Tensor:
     """At most 1. That of a NaN is NaN, and goes on into the gradients, as it does in torch."""
-    return (max_norm / (norm + 1e-6)).clamp(max=1.0)
+    return (max_norm / (norm + _EPSILON)).clamp(max=1.0)
