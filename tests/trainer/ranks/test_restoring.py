@@ -158,6 +158,54 @@ def test_what_does_not_fit_one_rank_is_restored_on_none(run_dir: Path, monitor: 
     assert (ack.status, ack.reason) == ("refused", "there is no good and undamaged checkpoint")
 
 
+class Fragile:
+    """State of the user's own, that some ranks cannot put back."""
+
+    def __init__(self, fails: bool) -> None:
+        self.fails = fails
+
+    def state_dict(self) -> dict[str, int]:
+        return {"value": 1}
+
+    def load_state_dict(self, state: dict[str, int]) -> None:
+        if self.fails:
+            raise ValueError("no place for it")
+
+
+def half_restored(rank: int, path: str, fail: list[bool]) -> Any:
+    run = RankRun(rank)
+    with Guard(run.ddp, run.optimizer, run_dir=path, checkpoint_every=2, state={"own": Fragile(fail[rank])}) as guard:
+        for _ in range(2):
+            run.step(guard)
+        if rank == 0:
+            Monitor(Path(path)).promote(2)
+            Monitor(Path(path)).ask(RESTORE)
+        for _ in range(4):
+            run.step(guard)
+    return guard.errors
+
+
+PARTED = (
+    "the ranks are not together any more: rank 1 took back a part of a checkpoint only: ValueError: no place for it"
+)
+
+
+@pytest.mark.parametrize(
+    ("fail", "errors", "status", "reason"),
+    [
+        ([False, True], [{"ranks": 1}, {"ranks": 1, "action.restore_checkpoint": 1}], "refused", PARTED),
+        ([True, True], [{"action.restore_checkpoint": 1}] * 2, "failed", "ValueError: no place for it"),
+    ],
+    ids=["one", "all"],
+)
+def test_a_restore_that_fails_half_way(
+    fail: list[bool], errors: list[dict[str, int]], status: str, reason: str, run_dir: Path, monitor: Monitor
+) -> None:
+    """On one rank only it leaves no replicas, and nothing may be acted upon as if there were."""
+    assert on_ranks(half_restored, str(run_dir), fail) == errors
+    assert (monitor.last_ack().status, monitor.last_ack().reason) == (status, reason)
+
+
 def kept(rank: int, path: str, every: list[int | None]) -> Any:
     run = RankRun(rank)
     with Guard(run.ddp, run.optimizer, run_dir=path, checkpoint_every=every[rank]) as guard:

@@ -18,7 +18,7 @@ import torch
 
 from trainguard.checkpoints import rng
 from trainguard.checkpoints.training_state import Misfit, TrainingState
-from trainguard.faults import Faults
+from trainguard.faults import Faults, describe
 from trainguard.progress import Progress
 from trainguard.ranks.ranks import Ranks
 from trainguard.ranks.rounds import Bytes, Parted
@@ -91,7 +91,11 @@ class JointState:
         return _unpacked(data) if len(data) else None
 
     def take_back(self, saved: Mapping[str, Any], *, rewind: bool = False) -> None:
-        """On all ranks. Raises `Misfit`, and changes nothing, where it does not fit one of them."""
+        """On all ranks. Raises `Misfit`, and changes nothing, where it does not fit one of them.
+
+        Raises what the user's own ``load_state_dict`` raises. Where only some ranks fail so, what they have are no
+        replicas any more, and they part.
+        """
         saved = {**saved, **self._part_of(saved)}
         misfit = None
         try:
@@ -102,7 +106,18 @@ class JointState:
             if problem_there is not None:
                 raise Misfit(f"rank {rank}: {problem_there}")
         self._has_agreed = True
-        self._state.restore(saved, rewind=rewind)
+        try:
+            self._state.restore(saved, rewind=rewind)
+        except Exception as error:
+            self._compare(describe(error))
+            raise
+        self._compare(None)
+
+    def _compare(self, failed: str | None) -> None:
+        said = self._ranks.exchange(failed)
+        if None in said and any(said):
+            rank, reason = next((rank, each) for rank, each in enumerate(said) if each is not None)
+            self._ranks.part(f"rank {rank} took back a part of a checkpoint only: {reason}")
 
     def _part_of(self, saved: Mapping[str, Any]) -> Tree:
         """This rank's own. Where there is none, as of fewer ranks, its random numbers go on."""
