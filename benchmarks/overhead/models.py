@@ -48,7 +48,7 @@ class Transformer(nn.Module):
 
 
 WORKLOADS = (
-    Workload("MLP 2x256", mlp, lambda: (torch.randn(512, 64), torch.randint(CLASSES, (512,))), 9, 150),
+    Workload("MLP 2x256", mlp, lambda: (torch.randn(512, 64), torch.randint(CLASSES, (512,))), 9, 300),
     Workload("ConvNet 32x32", convnet, lambda: (torch.randn(32, 3, 32, 32), torch.randint(CLASSES, (32,))), 2, 50),
     Workload(
         "transformer 10M",

@@ -1,34 +1,51 @@
 """Several loops timed side by side: short blocks that take turns, in one process, and the ratio of each round.
 
 What a guard does depends on the number of the step: most steps measure only what is cheap, each tenth and each
-hundredth more. So a block is a few ordinary steps, a tenth and a hundredth one, and the time of a step is their mean,
-weighted as often as each comes. A machine that is busy for a while slows all blocks of a round, and the median over
-rounds passes over the worst.
+hundredth more. So a block is a few ordinary steps, whose median counts, a tenth and a hundredth one, and the time of a
+step is their mean, weighted as often as each comes. A machine that is busy for a while slows all blocks of a round, and
+the median over rounds passes over the worst. In training a loop follows itself, and finds its own code and data in the
+caches; so a block begins with a step that is not timed, and who comes after whom is drawn anew for each round. Where
+the memory of a loop happens to lie makes a percent; so all loops are made anew three times, in another order.
 """
 
 import gc
 import tempfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
+from math import ceil
 from pathlib import Path
+from random import Random
 from statistics import median
 from time import perf_counter
 
 from benchmarks.overhead.loops import Timed, bare, loops, watching
 from benchmarks.overhead.models import Workload
 
-WARMUP_ROUNDS = 2
+TIMES_MADE, WARMUP_ROUNDS = 3, 1
 KINDS = {1: 0.90, 10: 0.09, 100: 0.01}  # the number of a step of each kind, and how often such a step comes
 Times = dict[str, list[float]]
 
 
 def times(workload: Workload, rounds: int) -> Times:
     """Seconds per step of each loop, in each round."""
+    found: Times = {name: [] for name in loops()}
+    draw = Random(0)
+    for _ in range(TIMES_MADE):
+        for name, seconds in _made_once(workload, ceil(rounds / TIMES_MADE), draw).items():
+            found[name] += seconds
+    return found
+
+
+def _made_once(workload: Workload, rounds: int, draw: Random) -> Times:
     with tempfile.TemporaryDirectory() as folder, ExitStack() as stack, _without_collections():
-        timed = {name: stack.enter_context(make(workload, Path(folder))) for name, make in loops().items()}
-        found: Times = {name: [] for name in timed}
+        makers = loops()
+        names = list(makers)
+        draw.shuffle(names)
+        timed = {name: stack.enter_context(makers[name](workload, Path(folder))) for name in names}
+        found: Times = {name: [] for name in names}
         for number in range(-WARMUP_ROUNDS, rounds):
-            for name in _turned(list(timed), number):
+            draw.shuffle(names)
+            for name in names:
                 seconds = _block(timed[name], workload.steps)
                 if number >= 0:
                     found[name].append(seconds)
@@ -44,8 +61,10 @@ def within_budget(workload: Workload, rounds: int, warmup: int) -> tuple[Times, 
             step()
         found: Times = {"bare": [], "budget": []}
         for number in range(rounds):
-            for name in _turned(["bare", "budget"], number):
-                found[name].append(_time(plain if name == "bare" else step, 2 * workload.steps))
+            for name in ("bare", "budget") if number % 2 else ("budget", "bare"):
+                loop = plain if name == "bare" else step
+                loop()
+                found[name].append(_time(loop, 2 * workload.steps))
         return found, guard.last.get("overhead_ratio", float("nan"))
 
 
@@ -54,17 +73,13 @@ def ratio(found: Mapping[str, Sequence[float]], one: str, other: str) -> float:
     return median(a / b for a, b in zip(found[one], found[other], strict=True))
 
 
-def _turned(names: list[str], number: int) -> list[str]:
-    """Another one goes first in each round."""
-    first = number % len(names)
-    return names[first:] + names[:first]
-
-
 def _block(timed: Timed, number: int) -> float:
     seconds = 0.0
+    timed.go_to(1)
+    timed.step()
     for step, share in KINDS.items():
         timed.go_to(step)
-        seconds += share * _time(timed.step, number if step == 1 else 1)
+        seconds += share * median(_time(timed.step, 1) for _ in range(number if step == 1 else 1))
     return seconds
 
 

@@ -13,7 +13,8 @@ from torch import nn
 
 from tests.trainer.support import Monitor, Run, assert_same
 from trainguard import Guard
-from trainguard_wire import Goodbye, RunDirectory, __version__
+from trainguard.measuring.readout import Readout
+from trainguard_wire import Goodbye, Lease, RunDirectory, __version__
 from trainguard_wire.signals import SIGNALS
 
 
@@ -271,3 +272,14 @@ def test_last_is_the_newest_of_everything_measured(run_dir: Path) -> None:
     assert last["loss"] == loss.item()
     assert math.isnan(last["val_loss"])
     assert "activation_sparsity" not in last
+
+
+def test_an_end_that_fails_in_part_is_an_end(run_dir: Path, monitor: Monitor, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What cannot be told any more is noted; the goodbye is said, and the run directory is free."""
+    run = Run()
+    with Guard(run.model, run.optimizer, run_dir=run_dir) as guard:
+        run.train(guard)
+        monkeypatch.setattr(Readout, "flush", lambda self: 1 / 0)
+    assert guard.errors == {"close": 1}
+    assert [type(record) for record in monitor.records()][-1] is Goodbye
+    Lease.take(RunDirectory(run_dir).trainer_lock).release()

@@ -166,7 +166,7 @@ class Stepper:
             self._emitter.heartbeat()
 
     def close(self, outcome: Outcome, error: str = "") -> None:
-        """End the run in order. May be called twice."""
+        """End the run in order, whatever part of it fails. May be called twice."""
         if self.closed:
             return
         self.closed = True
@@ -174,16 +174,23 @@ class Stepper:
             self._update.settle()
             self._levers.take_off()
             self._meter.disarm()
-            if self._ranks is not None and outcome == "failed":
-                self._ranks.abandon()
-            self._publish(self._readout.flush())
-            if self._ranks is not None:
-                self._ranks.close()
+        with self._faults.around("close"):
+            self._tell_the_rest(outcome)
+        with self._faults.around("close"):
             self._inbox.give_up("training ended before a step could show it")
             if self._checkpointer is not None:
                 self._checkpointer.close()
+        with self._faults.around("close"):
             self._emitter.goodbye(outcome, error)
+        with self._faults.around("close"):
             self._seat.leave()
+
+    def _tell_the_rest(self, outcome: Outcome) -> None:
+        if self._ranks is not None and outcome == "failed":
+            self._ranks.abandon()
+        self._publish(self._readout.flush())
+        if self._ranks is not None:
+            self._ranks.close()
 
     def _report(self, view: StepView) -> None:
         if self._inbox.pending:

@@ -8,6 +8,7 @@ moment of its own, so the ratio is there for any optimizer.
 import math
 from collections.abc import Mapping
 from collections.abc import Set as AbstractSet
+from operator import is_
 
 import torch
 from torch import Tensor, nn
@@ -43,7 +44,7 @@ class RmsRatio(Sensor):
 
     def __init__(self, model: nn.Module) -> None:
         self._parameters = Parameters(model)
-        self._seen: list[int] = []
+        self._seen: list[Tensor] = []
         self._moment = torch.zeros(0)
         self._sizes = torch.zeros(0)
         self._owners = torch.zeros(0)
@@ -58,11 +59,14 @@ class RmsRatio(Sensor):
         if not alike(samples):
             samples = [sample.to(samples[0].device, torch.float32, non_blocking=True) for sample in samples]
         squares = torch.cat(samples).float().square()
-        seen = list(map(id, parameters))
-        if seen != self._seen or self._moment.device != squares.device:
-            self._seen = seen
+        if not self._knows(parameters) or self._moment.device != squares.device:
+            self._seen = parameters
             self._begin(squares, [sample.numel() for sample in samples])
         return {"rms_ratio": (self._learn(squares, view.step) * self._weight) ** 0.5}
+
+    def _knows(self, parameters: list[Tensor]) -> bool:
+        """Whether these are those of the last time."""
+        return len(parameters) == len(self._seen) and all(map(is_, parameters, self._seen))
 
     def _begin(self, squares: Tensor, sizes: list[int]) -> None:
         """With nothing learned yet. ``_owners`` tells of each element which tensor it is of."""
