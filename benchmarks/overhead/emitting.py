@@ -1,11 +1,18 @@
-"""One sample of 16 values, written in the loop of the MLP: beside a bare append, and beside trackers that are there."""
+"""One sample of 16 values, written in the loop of the MLP: beside a bare append, and beside trackers that are there.
+
+The writers take turns in blocks, in an order that is drawn anew each time, so that a machine that is busy for a while
+slows all of them.
+"""
 
 import importlib.util
 import os
 import tempfile
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
+from itertools import count
+from math import ceil
 from pathlib import Path
+from random import Random
 from time import perf_counter
 
 from benchmarks.overhead.loops import Loop
@@ -15,6 +22,7 @@ from trainguard_wire.segments import SegmentWriter
 
 VALUES = {f"signal_{i}": 1.0 / (i + 3) for i in range(16)}
 Emit = Callable[[int], object]
+BLOCK = 50
 
 
 @contextmanager
@@ -56,13 +64,20 @@ NEEDS = {"TensorBoard": "tensorboard", "wandb": "wandb"}
 
 def microseconds(steps: int) -> dict[str, list[float]]:
     """What each sample took, by writer; those whose package is not installed are left out, and that is said."""
-    loop, found = Loop(WORKLOADS[0]), {}
-    for name, make in WRITERS.items():
-        if importlib.util.find_spec(NEEDS.get(name, "os")) is None:
-            print(f"{name} is not installed, and not timed")
-            continue
-        with tempfile.TemporaryDirectory() as folder, make(Path(folder)) as emit:
-            found[name] = [1e6 * _timed(loop, emit, step) for step in range(1, steps + 1)]
+    loop, draw, numbers = Loop(WORKLOADS[0]), Random(0), count(1)
+    with tempfile.TemporaryDirectory() as folder, ExitStack() as stack:
+        emits: dict[str, Emit] = {}
+        for name, make in WRITERS.items():
+            if importlib.util.find_spec(NEEDS.get(name, "os")) is None:
+                print(f"{name} is not installed, and not timed")
+                continue
+            emits[name] = stack.enter_context(make(Path(folder)))
+        found: dict[str, list[float]] = {name: [] for name in emits}
+        names = list(emits)
+        for _ in range(ceil(steps / BLOCK)):
+            draw.shuffle(names)
+            for name in names:
+                found[name] += [1e6 * _timed(loop, emits[name], next(numbers)) for _ in range(BLOCK)]
     return found
 
 
