@@ -7,6 +7,7 @@ thread of the training itself computes for the meeting of the ranks: reducing th
 """
 
 import argparse
+import os
 import tempfile
 import time
 from pathlib import Path
@@ -77,8 +78,9 @@ def measure(rank: int, size: int, width: int, blocks: int, folder: str) -> None:
     if rank == 0:
         step, ratio = median(pair[0] for pair in pairs), median(after / before for before, after in pairs)
         own = 1e6 * (sum(meetings) + sum(launches)) / (blocks * BLOCK)
-        print(f"| {size} | {1e3 * step:.2f} ms | {ratio:.3f} | {own:.0f} µs |")
+        print(f"| {size} | {1e3 * step:.2f} ms | {ratio:.3f} | {own:.0f} µs |", flush=True)
     dist.destroy_process_group()
+    os._exit(0)  # torch's gloo threads abort a process at its end now and then, without a guard, too
 
 
 def main() -> None:
