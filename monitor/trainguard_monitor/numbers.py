@@ -1,4 +1,4 @@
-"""Numbers as JSON can have them."""
+"""Numbers as JSON can have them, and as people say them."""
 
 from math import isfinite
 
@@ -8,3 +8,8 @@ def number(value: float) -> float | str:
     if isfinite(value):
         return value
     return "NaN" if value != value else "Infinity" if value > 0 else "-Infinity"
+
+
+def plural(number: float, noun: str) -> str:
+    """The noun, as it goes with so many."""
+    return noun if number == 1 else f"{noun}s"

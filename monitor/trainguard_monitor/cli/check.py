@@ -5,6 +5,8 @@ from typing import Any
 
 import click
 
+from trainguard_monitor.numbers import plural
+
 EPILOG = """\b
 Exit codes:
   0  nothing is wrong with any of the files
@@ -51,8 +53,9 @@ def _print(reports: Iterable[dict[str, Any]]) -> None:
         for problem in report["problems"]:
             click.echo(Problem(**problem), err=True)
         if not report["problems"]:
-            guards, expectations = _count(report["guards"], "guard"), _count(report["expectations"], "expectation")
-            click.echo(f"{report['file']}: {guards}, {expectations}, ok")
+            guards, expectations = report["guards"], report["expectations"]
+            said = f"{guards} {plural(guards, 'guard')}, {expectations} {plural(expectations, 'expectation')}"
+            click.echo(f"{report['file']}: {said}, ok")
 
 
 def _print_json(reports: Sequence[dict[str, Any]]) -> None:
@@ -60,7 +63,3 @@ def _print_json(reports: Sequence[dict[str, Any]]) -> None:
 
     ok = not any(report["problems"] for report in reports)
     click.echo(json.dumps({"ok": ok, "files": reports}, indent=2))
-
-
-def _count(number: int, noun: str) -> str:
-    return f"{number} {noun}{'' if number == 1 else 's'}"

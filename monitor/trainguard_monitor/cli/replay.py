@@ -10,6 +10,7 @@ from trainguard_monitor.cli.faults import Fault
 from trainguard_monitor.cli.options import rules_option
 from trainguard_monitor.cli.progress import progress
 from trainguard_monitor.cli.runs import run_directory
+from trainguard_monitor.numbers import plural
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -108,7 +109,7 @@ def _head(result: "Replay") -> str:
     then = f"recorded under {'; '.join(result.rules_then)}" if result.rules_then else "recorded without a monitor"
     if result.same_rules:
         then += " (among them these very rules)" if len(result.rules_then) > 1 else " (these very rules)"
-    lines = f"{result.corrupt} line{'' if result.corrupt == 1 else 's'}"
+    lines = f"{result.corrupt} {plural(result.corrupt, 'line')}"
     corrupt = f", {lines} that can't be read" if result.corrupt else ""
     return (
         f"{result.run}: {result.records} records to step {result.step}{corrupt}, {then}\n"

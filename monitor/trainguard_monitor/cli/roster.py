@@ -8,6 +8,7 @@ from rich.console import Console, Group
 from rich.padding import Padding
 from rich.text import Text
 
+from trainguard_monitor.numbers import plural
 from trainguard_monitor.views.health import duration
 
 if TYPE_CHECKING:
@@ -39,7 +40,7 @@ def drawn(roster: "Roster", width: int, trouble: str = "") -> Group:
 
 def _head(roster: "Roster") -> str:
     runs = roster.runs
-    counts = [f"{len(runs)} run{'' if len(runs) == 1 else 's'}" if runs else "no run yet"]
+    counts = [f"{len(runs)} {plural(len(runs), 'run')}" if runs else "no run yet"]
     for level, what in (("bad", "in trouble"), ("attention", "wanting attention"), ("warning", "with a warning")):
         if number := sum(run["health"]["level"] == level for run in runs):
             counts.append(f"{number} {what}")
@@ -104,14 +105,14 @@ def _words(run: Mapping[str, Any], now: float) -> Iterator[Text]:
     for request in run["waiting"]:
         yield Text(f"{request} waits for approval", style="bold yellow")
     if (asked := run["decisions"].get("await_approval", 0)) > len(run["waiting"]):
-        yield Text(f"a person was asked {asked} time{'' if asked == 1 else 's'}", style="dim")
+        yield Text(f"a person was asked {asked} {plural(asked, 'time')}", style="dim")
     if (decision := run["last_decision"]) is not None:
         yield Text(f"last decision, step {decision['step']}: {decision['text']}")
 
 
 def _interventions(acted: int, actions: Mapping[str, int]) -> Text:
-    text = Text(f"{acted} intervention{'' if acted == 1 else 's'}: ")
+    text = Text(f"{acted} {plural(acted, 'intervention')}: ")
     told = {status: count for status, count in actions.items() if count and status != "withdrawn"}
-    counts = [f"{count} action{'' if count == 1 else 's'} {status}" for status, count in told.items()]
+    counts = [f"{count} {plural(count, 'action')} {status}" for status, count in told.items()]
     vain = any(status != "applied" for status in told)
     return text.append(", ".join(counts) or "no answer yet", style="red" if vain else "")

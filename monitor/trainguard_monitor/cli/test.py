@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import click
 
 from trainguard_monitor.cli.faults import Fault
+from trainguard_monitor.numbers import plural
 
 if TYPE_CHECKING:
     from trainguard_rules import RuleBook
@@ -51,7 +52,7 @@ def test(context: click.Context, files: Sequence[Path]) -> None:
     suites = _load(files)
     failed = sum(_run(suite) for suite in suites)
     tests = sum(len(suite.scenarios) for suite in suites)
-    click.echo(f"{tests} test{'' if tests == 1 else 's'}, {failed} failed")
+    click.echo(f"{tests} {plural(tests, 'test')}, {failed} failed")
     context.exit(1 if failed else 0)
 
 

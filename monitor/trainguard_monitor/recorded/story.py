@@ -3,6 +3,7 @@
 from collections.abc import Iterator, Mapping
 from typing import Literal, NamedTuple
 
+from trainguard_monitor.numbers import plural
 from trainguard_wire import (
     AlertNotice,
     Approval,
@@ -119,7 +120,7 @@ def _outcome(record: Outcome) -> str:
     if record.checkpoint is not None:
         return f"{record.kind}: back to the state after step {record.checkpoint}"
     if record.kind == "skip_steps" and record.after is not None:
-        return f"skip_steps: {record.after:.4g} update{'' if record.after == 1 else 's'} dropped"
+        return f"skip_steps: {record.after:.4g} {plural(record.after, 'update')} dropped"
     if record.kind == "diagnose" and record.after is not None:
         return f"diagnose: prediction entropy is {record.after:.4g}"
     if record.before is not None and record.after is not None:

@@ -4,6 +4,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
 
+from trainguard_monitor.numbers import plural
 from trainguard_monitor.recorded.story import read_journal
 from trainguard_wire import Decision, Outcome, RunDirectory
 from trainguard_wire.rundir import runs_in
@@ -20,11 +21,11 @@ class Summary(NamedTuple):
 
     def __str__(self) -> str:
         if not self.interventions:
-            found = (
-                f"no interventions, asked {_count(self.asked, 'time')}" if self.asked else "healthy, no interventions"
-            )
+            asked = f"no interventions, asked {self.asked} {plural(self.asked, 'time')}"
+            found = asked if self.asked else "healthy, no interventions"
             return f"{self.run}: {found}"
-        text = f"{self.run}: {_count(self.interventions, 'intervention')}, {_count(self.applied, 'action')} applied"
+        acted = f"{self.interventions} {plural(self.interventions, 'intervention')}"
+        text = f"{self.run}: {acted}, {self.applied} {plural(self.applied, 'action')} applied"
         return f"{text}, {self.not_applied} not applied" if self.not_applied else text
 
 
@@ -62,7 +63,3 @@ def _summarise(run: RunDirectory, since: float) -> Summary:
                 applied += record.status == "applied"
                 not_applied += record.status != "applied"
     return Summary(run.name, interventions, applied, not_applied, asked)
-
-
-def _count(number: int, noun: str) -> str:
-    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"

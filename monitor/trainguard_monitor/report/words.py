@@ -2,6 +2,7 @@
 
 from datetime import UTC, datetime
 
+from trainguard_monitor.numbers import plural
 from trainguard_monitor.report.material import Material
 
 OUTCOMES = {"finished": "finished", "stopped": "was stopped", "failed": "failed"}
@@ -54,7 +55,7 @@ def span_of(material: Material) -> float | None:
 
 
 def counted(number: int, noun: str) -> str:
-    return f"{number:,} {noun}{'' if number == 1 else 's'}"
+    return f"{number:,} {plural(number, noun)}"
 
 
 def duration(seconds: float) -> str:

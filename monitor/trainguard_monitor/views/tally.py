@@ -24,7 +24,7 @@ from trainguard_wire import (
 )
 from trainguard_wire.journal import OutcomeStatus
 
-STATUSES: tuple[OutcomeStatus, ...] = ("applied", "refused", "expired", "failed", "lost", "withdrawn")
+STATUSES: tuple[OutcomeStatus, ...] = tuple(status for part in get_args(OutcomeStatus) for status in get_args(part))
 _TYPES = {kind: str(kind.__struct_config__.tag) for kind in get_args(Telemetry)}
 
 
