@@ -12,7 +12,7 @@ from typing import Any
 from torch import nn
 from torch.optim import Optimizer
 
-from trainguard.faults import describe
+from trainguard.faults import describe, met
 from trainguard.levers.knobs import Knob
 from trainguard.ranks.replicas import sharding_of
 from trainguard.ranks.world import num_ranks
@@ -95,7 +95,7 @@ def schedulers_of(scheduler: Any) -> tuple[Any, ...]:
     found = tuple(scheduler) if isinstance(scheduler, list | tuple) else (scheduler,)
     for each in found:
         if each is not None and not callable(getattr(each, "state_dict", None)):
-            raise TypeError(f"scheduler is {_met(each)}, wanted a learning rate scheduler, a list of them, or None")
+            raise TypeError(f"scheduler is {met(each)}, wanted a learning rate scheduler, a list of them, or None")
     return tuple(each for each in found if each is not None)
 
 
@@ -148,7 +148,7 @@ def check_knobs(knobs: Any) -> dict[str, Knob]:
 
 def check_stateful(name: str, value: Any) -> None:
     if not all(callable(getattr(value, method, None)) for method in ("state_dict", "load_state_dict")):
-        raise TypeError(f"{name} is {_met(value)}, wanted an object with state_dict and load_state_dict")
+        raise TypeError(f"{name} is {met(value)}, wanted an object with state_dict and load_state_dict")
 
 
 def check_mapping(name: str, value: Any, wanted: str) -> dict[str, Any]:
@@ -162,7 +162,7 @@ def check_mapping(name: str, value: Any, wanted: str) -> dict[str, Any]:
 
 def check_kind(name: str, value: Any, kind: Any, wanted: str) -> None:
     if not isinstance(value, kind):
-        raise TypeError(f"{name} is {_met(value)}, wanted {wanted}")
+        raise TypeError(f"{name} is {met(value)}, wanted {wanted}")
 
 
 def check_choice(name: str, value: Any, choices: tuple[str, ...]) -> None:
@@ -175,7 +175,7 @@ def check_budget(value: Any) -> float | None:
     if value is None:
         return None
     if not isinstance(value, int | float) or isinstance(value, bool):
-        raise TypeError(f"budget is {_met(value)}, wanted a share of the step's time, above 0 and below 1, or None")
+        raise TypeError(f"budget is {met(value)}, wanted a share of the step's time, above 0 and below 1, or None")
     if not 0 < value < 1:
         raise ValueError(f"budget is {value}, wanted a share of the step's time, above 0 and below 1, or None")
     return float(value)
@@ -183,14 +183,14 @@ def check_budget(value: Any) -> float | None:
 
 def check_count(name: str, value: Any, *, at_least: int = 1) -> None:
     if not isinstance(value, int) or isinstance(value, bool):
-        raise TypeError(f"{name} is {_met(value)}, wanted a whole number of at least {at_least}")
+        raise TypeError(f"{name} is {met(value)}, wanted a whole number of at least {at_least}")
     if value < at_least:
         raise ValueError(f"{name} is {value}, wanted a whole number of at least {at_least}")
 
 
 def check_seconds(name: str, value: Any) -> None:
     if not isinstance(value, int | float) or isinstance(value, bool):
-        raise TypeError(f"{name} is {_met(value)}, wanted a number of seconds above 0")
+        raise TypeError(f"{name} is {met(value)}, wanted a number of seconds above 0")
     if not (isfinite(value) and value > 0):
         raise ValueError(f"{name} is {value}, wanted a number of seconds above 0")
 
@@ -207,11 +207,11 @@ def check_cadences(every: Mapping[str, Any], signals: tuple[str, ...]) -> dict[s
 
 def check_modules(activations: Any) -> tuple[nn.Module, ...]:
     if not isinstance(activations, Iterable):
-        raise TypeError(f"activations is {_met(activations)}, wanted an iterable of modules")
+        raise TypeError(f"activations is {met(activations)}, wanted an iterable of modules")
     modules = tuple(activations)
     for module in modules:
         if not isinstance(module, nn.Module):
-            raise TypeError(f"activations holds {_met(module)}, wanted torch.nn.Modules only")
+            raise TypeError(f"activations holds {met(module)}, wanted torch.nn.Modules only")
     return modules
 
 
@@ -219,7 +219,7 @@ def whole_epoch(epoch: Any) -> int:
     try:
         value = operator.index(epoch)
     except TypeError:
-        raise TypeError(f"epoch is {_met(epoch)}, wanted a whole number of at least 0") from None
+        raise TypeError(f"epoch is {met(epoch)}, wanted a whole number of at least 0") from None
     if value < 0:
         raise ValueError(f"epoch is {value}, wanted a whole number of at least 0")
     return value
@@ -232,11 +232,7 @@ def run_path(run_dir: Any, now: float) -> Path:
         stamp = time.strftime("%Y%m%d-%H%M%S", time.localtime(now))
         return Path(os.environ.get(RUNS_VARIABLE) or "runs") / f"{script}-{stamp}-{os.getpid()}"
     if not isinstance(run_dir, str | os.PathLike):
-        raise TypeError(f"run_dir is {_met(run_dir)}, wanted a path or None")
+        raise TypeError(f"run_dir is {met(run_dir)}, wanted a path or None")
     if run_dir == "":
         raise ValueError("run_dir is '', wanted a path or None")
     return Path(run_dir)
-
-
-def _met(value: Any) -> str:
-    return f"{' '.join(repr(value).split()):.60} ({type(value).__name__})"

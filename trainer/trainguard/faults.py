@@ -50,6 +50,11 @@ class _Guarded:
         return True
 
 
+def met(value: object) -> str:
+    """A value that somebody handed over, and its type, in one short line."""
+    return f"{' '.join(repr(value).split()):.60} ({type(value).__name__})"
+
+
 def describe(problem: BaseException | str) -> str:
     """An error in one short line."""
     if isinstance(problem, str):

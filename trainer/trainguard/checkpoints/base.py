@@ -14,6 +14,14 @@ class State(Protocol):
     def why_not_rewind(self) -> str | None: ...
 
 
+class Readings(Protocol):
+    """A `Readout`, or that of several ranks."""
+
+    @property
+    def oldest_under_way(self) -> int | None:
+        """The step of the oldest reading that has not come out yet; None where there is none."""
+
+
 class Checkpoints(Protocol):
     """On one rank, or on the first of several, a `Checkpointer`; on the others what follows it."""
 

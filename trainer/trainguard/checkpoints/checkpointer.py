@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from trainguard.checkpoints.base import State
+from trainguard.checkpoints.base import Readings, State
 from trainguard.checkpoints.disk import Damaged, DiskRing, Manifest
 from trainguard.checkpoints.memory import Held, MemoryRing, memory_limit
 from trainguard.checkpoints.snapshot import Snapshot, num_bytes
@@ -20,9 +20,7 @@ from trainguard.checkpoints.writer import PATIENCE, Problem, Writer
 from trainguard.clock import Clock
 from trainguard.exchange.emitter import Emitter
 from trainguard.faults import Faults
-from trainguard.measuring.readout import Readout
 from trainguard.progress import Moment, Progress
-from trainguard.ranks.readings import JointReadout
 from trainguard.settings import Settings
 
 
@@ -41,7 +39,7 @@ class Checkpointer:
         *,
         guard_state: Callable[[], dict[str, Any]],
         progress: Progress,
-        readout: Readout | JointReadout,
+        readout: Readings,
         emitter: Emitter,
         clock: Clock,
         faults: Faults,

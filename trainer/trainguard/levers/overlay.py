@@ -43,9 +43,7 @@ class Overlay:
             first += len(sheet.groups)
 
     def take_off(self) -> None:
-        """Put the schedule's own values back, where the overlay is on."""
-        if not self.is_on:
-            return
+        """Put the schedule's own values back. Does nothing where the overlay is not on."""
         self.is_on = False
         for sheet in self._sheets:
             sheet.take_off()

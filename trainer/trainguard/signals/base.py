@@ -13,6 +13,7 @@ from dataclasses import dataclass
 
 from torch import Tensor
 
+from trainguard.faults import met
 from trainguard.signals.norms import GradNorms, LayerNorms
 
 Measured = float | Tensor | LayerNorms
@@ -41,7 +42,7 @@ class StepView:
         for name in ("logits", "targets", "groups"):
             given = getattr(self, name)
             if not (given is None or isinstance(given, Tensor)):
-                return f"{name} is {' '.join(repr(given).split()):.60} ({type(given).__name__}), wanted a tensor"
+                return f"{name} is {met(given)}, wanted a tensor"
         return None
 
 

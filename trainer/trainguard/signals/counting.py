@@ -24,11 +24,10 @@ def counts_below(tensor: Tensor, *thresholds: float) -> list[Count]:
         array = as_numpy(piece)
         if array is None:
             sizes = _wide(piece).abs()
-            counts = [count + (sizes < limit).sum() for count, limit in zip(counts, thresholds, strict=True)]
+            below: Sequence[Count] = [(sizes < limit).sum() for limit in thresholds]
         else:
-            counts = [
-                count + below for count, below in zip(counts, array_below(np.abs(array), thresholds), strict=True)
-            ]
+            below = array_below(np.abs(array), thresholds)
+        counts = [count + more for count, more in zip(counts, below, strict=True)]
     return counts
 
 
