@@ -75,15 +75,22 @@ def test_each_process_opens_a_generation_and_a_segment(run_dir: Path, monitor: M
 
 
 def test_goodbye_says_how_it_ended(run_dir: Path, monitor: Monitor) -> None:
-    """Finished, or failed with the error, which goes on its way."""
+    """Finished, or failed with the error, which goes on its way. To exit without an error code is no failure."""
     run = Run()
     with Guard(run.model, run.optimizer, run_dir=run_dir):
         pass
-    with pytest.raises(KeyError, match="mine"), Guard(run.model, run.optimizer, run_dir=run_dir):
-        raise KeyError("mine")
-    first, second = [record for record in monitor.records() if isinstance(record, Goodbye)]
-    assert (first.outcome, first.error) == ("finished", "")
-    assert (second.outcome, second.error) == ("failed", "KeyError: 'mine'")
+    errors = KeyError("mine"), SystemExit(), SystemExit(0), SystemExit(143)
+    for error in errors:
+        with pytest.raises(type(error)) as raised, Guard(run.model, run.optimizer, run_dir=run_dir):
+            raise error
+        assert raised.value is error
+    assert [(record.outcome, record.error) for record in monitor.records() if isinstance(record, Goodbye)] == [
+        ("finished", ""),
+        ("failed", "KeyError: 'mine'"),
+        ("finished", ""),
+        ("finished", ""),
+        ("failed", "SystemExit: 143"),
+    ]
 
 
 def test_before_and_after_step_are_the_halves_of_step(run_dir: Path) -> None:

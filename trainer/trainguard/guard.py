@@ -264,7 +264,12 @@ class Guard:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        if error is None:
+        if error is None or _is_orderly(error):
             self.close()
         else:
             self._stepper.close("failed", describe(error))
+
+
+def _is_orderly(error: BaseException) -> bool:
+    """``sys.exit()`` or ``sys.exit(0)``; no framework's own kind of it, such as that of Lightning after a SIGTERM."""
+    return type(error) is SystemExit and not error.code
