@@ -1,6 +1,6 @@
 """A change of the learning rate holds over every scheduler there is, and none of them notices."""
 
-import math
+import inspect
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -9,7 +9,9 @@ import pytest
 import torch
 from torch import nn
 from torch.optim import lr_scheduler as schedulers
+from torch.optim.swa_utils import SWALR
 
+from tests.support.tools import need_module
 from tests.trainer.support import Monitor
 from trainguard import Guard
 
@@ -17,24 +19,14 @@ STEPS, CHANGED_AT = 60, 40
 WARMUP = 10
 
 
-def hf(schedule: Callable[[int], float]) -> Callable[[Any], Any]:
-    """The schedules of Transformers are all a LambdaLR over a function of the step."""
-    return lambda optimizer: schedulers.LambdaLR(optimizer, schedule)
+def hf(name: str, warmup: int = WARMUP, **settings: Any) -> Callable[[Any], Any]:
+    """A schedule of Transformers, by the name that its trainer knows it by."""
 
+    def make(optimizer: Any) -> Any:
+        transformers = need_module("transformers")
+        return transformers.get_scheduler(name, optimizer, warmup, 2 * STEPS, scheduler_specific_kwargs=settings)
 
-def warmed_up(then: Callable[[float], float]) -> Callable[[int], float]:
-    """A linear warm-up from zero, then a function of the share of the rest that is done."""
-    return lambda step: step / WARMUP if step < WARMUP else then((step - WARMUP) / (2 * STEPS - WARMUP))
-
-
-def half_cosine(done: float) -> float:
-    return 0.5 * (1 + math.cos(math.pi * done))
-
-
-def warmup_stable_decay(step: int) -> float:
-    if step < WARMUP:
-        return step / WARMUP
-    return 1.0 if step < 45 else max(0.1, 1 - (step - 45) / 20)
+    return make
 
 
 SCHEDULERS: dict[str, Callable[[Any], Any]] = {
@@ -60,11 +52,19 @@ SCHEDULERS: dict[str, Callable[[Any], Any]] = {
     "ChainedScheduler": lambda optimizer: schedulers.ChainedScheduler(
         [schedulers.ConstantLR(optimizer, factor=0.5, total_iters=44), schedulers.ExponentialLR(optimizer, 0.95)]
     ),
-    "HF cosine": hf(warmed_up(half_cosine)),
-    "HF linear": hf(warmed_up(lambda done: 1 - done)),
-    "HF constant": hf(lambda step: 1.0),
-    "HF cosine_with_min_lr": hf(warmed_up(lambda done: 0.1 + 0.9 * half_cosine(done))),
-    "HF warmup_stable_decay": hf(warmup_stable_decay),
+    "SWALR": lambda optimizer: SWALR(optimizer, swa_lr=0.02, anneal_epochs=50),
+    "HF linear": hf("linear"),
+    "HF cosine": hf("cosine"),
+    "HF cosine_with_restarts": hf("cosine_with_restarts", num_cycles=3),
+    "HF polynomial": hf("polynomial", power=2.0),
+    "HF constant": hf("constant"),
+    "HF constant_with_warmup": hf("constant_with_warmup", warmup=45),
+    "HF inverse_sqrt": hf("inverse_sqrt"),
+    "HF reduce_lr_on_plateau": hf("reduce_lr_on_plateau", factor=0.6, patience=4),
+    "HF cosine_with_min_lr": hf("cosine_with_min_lr", min_lr_rate=0.1),
+    "HF cosine_warmup_with_min_lr": hf("cosine_warmup_with_min_lr", min_lr_rate=0.1),
+    "HF warmup_stable_decay": hf("warmup_stable_decay", num_decay_steps=20),
+    "HF greedy": hf("greedy", patience=4, factor=0.6),
 }
 
 
@@ -88,8 +88,9 @@ class Steps:
         self.optimizer.zero_grad()
         self.model(torch.ones(4, 3)).square().mean().backward()
         move()
-        # A metric that never improves makes the one scheduler that looks at one reduce.
-        self.schedule.step(*([1.0] if isinstance(self.schedule, schedulers.ReduceLROnPlateau) else []))
+        # A metric that never improves makes those schedulers reduce that look at one.
+        looks = "metrics" in inspect.signature(self.schedule.step).parameters
+        self.schedule.step(*([1.0] if looks else []))
 
 
 def untouched(scheduler: str) -> list[tuple[float, ...]]:
@@ -129,6 +130,14 @@ def check(scheduler: str, used: list[tuple[float, ...]], monitor: Monitor, facto
         assert used[step] == pytest.approx([factor * lr for lr in plain[step]], rel=1e-12)
     assert monitor.series("lr") == [lrs[0] for lrs in used]
     assert monitor.series("lr_scale") == pytest.approx([1.0] * CHANGED_AT + [factor] * (STEPS - CHANGED_AT))
+
+
+def test_no_scheduler_is_left_out() -> None:
+    """Of those that torch and Transformers ship."""
+    torchs = {name for name in schedulers.__all__ if name != "LRScheduler"} | {SWALR.__name__}
+    assert torchs <= {name.split()[0] for name in SCHEDULERS}
+    transformers = need_module("transformers")
+    assert {f"HF {kind.value}" for kind in transformers.SchedulerType} <= SCHEDULERS.keys()
 
 
 @pytest.mark.parametrize("scheduler", SCHEDULERS)
