@@ -8,9 +8,12 @@ import sys
 from pathlib import Path
 from typing import Any
 
+import httpx
 import pytest
+from click.testing import CliRunner
 from ruamel.yaml import YAML
 
+from tests.support.daemons import daemon, free_port
 from tests.support.tools import need, need_module
 from trainguard_monitor.cli import main
 from trainguard_monitor.private import is_private
@@ -35,23 +38,31 @@ def test_kubernetes_objects_are_valid():
         validate.validate(document, "1.33", strict=True)
 
 
-def test_the_rules_in_the_config_map_load(tmp_path: Path):
+def test_the_rules_in_the_config_map_are_the_example_and_pass_the_check():
+    """And act on nothing: who copies an example has thresholds that nobody chose for the run."""
+    example = DEPLOY / "guards.yaml"
     rules = documents(DEPLOY / "kubernetes.yaml")[0]["data"]
-    for name, text in rules.items():
-        (tmp_path / name).write_text(text)
-    assert load_rules([str(tmp_path / name) for name in rules]).rules
+    assert list(rules) == [example.name]
+    assert example.read_text().endswith(rules[example.name])
+    checked = CliRunner().invoke(main, ["check", str(example)])
+    assert checked.exit_code == 0, checked.stderr
+    assert {rule.mode for rule in load_rules([str(example)]).rules} == {"observe"}
 
 
 def _monitor_arguments() -> list[list[str]]:
     job = documents(DEPLOY / "kubernetes.yaml")[1]
     compose = documents(ROOT / "grafana" / "compose.yaml")[0]
-    unit = (DEPLOY / "trainguard.service").read_text()
-    command = next(line for line in unit.splitlines() if line.startswith("ExecStart="))
     return [
         job["spec"]["template"]["spec"]["initContainers"][0]["args"],
         compose["services"]["monitor"]["command"],
-        command.split()[1:],
+        _command_of_the_unit()[1:],
     ]
+
+
+def _command_of_the_unit() -> list[str]:
+    unit = (DEPLOY / "trainguard.service").read_text()
+    [command] = [line for line in unit.splitlines() if line.startswith("ExecStart=")]
+    return command.removeprefix("ExecStart=").split()
 
 
 def test_the_monitor_may_read_the_token_that_kubernetes_mounts():
@@ -65,15 +76,40 @@ def test_the_monitor_may_read_the_token_that_kubernetes_mounts():
 
 @pytest.mark.parametrize("arguments", _monitor_arguments(), ids=("kubernetes", "compose", "systemd"))
 def test_the_monitor_knows_its_options(arguments: list[str]):
-    name, *rest = arguments
-    known = {option for each in main.commands[name].params for option in each.opts}
-    assert {argument.partition("=")[0] for argument in rest if argument.startswith("--")} <= known
+    at = arguments.index("monitor")
+    for command, given in (main, arguments[:at]), (main.commands["monitor"], arguments[at + 1 :]):
+        known = {option for each in command.params for option in each.opts}
+        assert {argument.partition("=")[0] for argument in given if argument.startswith("--")} <= known
 
 
 def test_the_unit_is_valid(tmp_path: Path):
+    """But for its program, which stands where nothing is installed here."""
     unit = tmp_path / "trainguard.service"
-    unit.write_text((DEPLOY / "trainguard.service").read_text().replace("/usr/local/bin/trainguard", sys.executable))
+    unit.write_text((DEPLOY / "trainguard.service").read_text().replace(_command_of_the_unit()[0], sys.executable))
     run(need("systemd-analyze"), "verify", "--man=no", str(unit))
+
+
+def test_the_command_of_the_unit_starts_a_monitor(tmp_path: Path):
+    """From the files that the page has installed, under other paths: with the rules beside them, and with the token."""
+    runs, port = tmp_path / "runs", free_port()
+    places = {"/srv/runs": str(runs), "/etc/trainguard": str(tmp_path), "9464": str(port)}
+    for name in ("trainguard.toml", "guards.yaml"):
+        (tmp_path / name).write_text(_moved((DEPLOY / name).read_text(), places))
+    (tmp_path / "token").touch(0o600)
+    (tmp_path / "token").write_text("0" * 64)
+    arguments = [_moved(argument, places) for argument in _command_of_the_unit()[1:]]
+    url = f"http://127.0.0.1:{port}"
+    with daemon([sys.executable, "-m", "trainguard_monitor", *arguments], f"{url}/-/ready", tmp_path / "log"):
+        [*_, ours] = httpx.get(f"{url}/api/v1/rules").json()["data"]["groups"]
+        assert ours["file"] == str(tmp_path / "guards.yaml")
+        assert httpx.get(f"{url}/api/v1/monitor").json()["data"]["takes_orders"]
+        assert runs.is_dir()
+
+
+def _moved(text: str, places: dict[str, str]) -> str:
+    for place, other in places.items():
+        text = text.replace(place, other)
+    return text
 
 
 def test_the_dockerfile_is_clean():
