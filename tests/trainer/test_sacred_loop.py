@@ -16,9 +16,9 @@ import pytest
 import torch
 
 from tests.trainer.support import Monitor, Run, assert_same, weights_of
-from trainguard import Guard
+from trainguard import Guard, Knob
 from trainguard.signals.base import Sensor, StepView, every
-from trainguard_wire import Lease, RunDirectory
+from trainguard_wire import CheckpointSaved, Lease, RunDirectory
 from trainguard_wire.signals import SIGNALS
 
 EVERY_SIGNAL = dict.fromkeys(SIGNALS, 1)
@@ -215,6 +215,39 @@ def test_nonsense_arguments_in_the_loop_never_raise(
     }
     assert monitor.samples()[1].values == {"good": 1.5}
     assert any("signal.predictions: logits is 'logits' (str), wanted a tensor" in text for text in said.messages)
+
+
+def test_what_cannot_be_read_keeps_nothing_else_from_its_step(run_dir: Path, monitor: Monitor) -> None:
+    """A knob may give back anything. The other values are told, checkpoints are saved and control is read."""
+    numbers: list[Any] = [0.5]
+    run, knob = Run(), Knob(lambda: numbers[0], lambda _: None, 0, 1)
+    with Guard(run.model, run.optimizer, run_dir=run_dir, checkpoint_every=2, knobs={"k": knob}) as guard:
+        numbers[0] = 10**400
+        run.train(guard)
+        monitor.ask(("scale_lr", {"factor": 0.5}))
+        run.train(guard, 3)
+    assert guard.errors == {"signal.knob_k": 4}
+    assert [record.step for record in monitor.records() if isinstance(record, CheckpointSaved)] == [0, 2, 4]
+    assert monitor.last_ack().status == "applied"
+    assert len(monitor.series("loss")) == 4
+
+
+def test_a_report_that_fails_keeps_the_step_from_nothing_else(
+    run_dir: Path, monitor: Monitor, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whatever it was: the boundary is crossed all the same."""
+
+    def fail(*_: Any) -> None:
+        raise ArithmeticError("no reading")
+
+    run = Run()
+    with Guard(run.model, run.optimizer, run_dir=run_dir, checkpoint_every=2) as guard:
+        monkeypatch.setattr(guard._stepper._readout, "submit", fail)
+        monitor.ask(("scale_lr", {"factor": 0.5}))
+        run.train(guard, 4)
+    assert guard.errors == {"step": 4}
+    assert [record.step for record in monitor.records() if isinstance(record, CheckpointSaved)] == [0, 2, 4]
+    assert monitor.last_ack().status == "applied"
 
 
 def test_an_epoch_that_is_no_number_is_named(run_dir: Path, said: pytest.LogCaptureFixture) -> None:

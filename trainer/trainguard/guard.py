@@ -52,7 +52,8 @@ class Guard:
         every: steps between two measurements of a signal, by name; None for never. By default each
             signal is measured as often as it is cheap, from each step to each 100th.
         keep_in_memory: how many checkpoints to keep in CPU memory as well, as far as it reaches.
-        state: more that belongs into a checkpoint, by name: whatever has ``state_dict`` and ``load_state_dict``.
+        state: more that belongs into a checkpoint, by name: whatever has ``state_dict`` and ``load_state_dict``. What
+            these hold are dicts, lists and tuples of numbers, strings, bytes, None and tensors.
         loader: a data loader with ``state_dict`` and ``load_state_dict``, for a restore that rewinds the data; see
             `batches`.
         knobs: numbers of yours that rules may turn, by name; see `Knob`.

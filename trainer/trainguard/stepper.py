@@ -121,10 +121,13 @@ class Stepper:
             self._overhead.add(self._own_seconds, view.seconds)
         self._last_step, self._own_seconds = now, 0.0
         self._progress.step += 1
+        is_told = self._published  # a monitor has had a step's time to think about what it was told
         try:
-            is_told = self._published  # a monitor has had a step's time to think about what it was told
             self._report(view)
-            self._own_seconds = self._ticks() - now
+        except Exception as error:
+            self._faults.note("step", error)
+        self._own_seconds = self._ticks() - now
+        try:
             self._cross_boundary(is_told)
         except Exception as error:
             self._faults.note("step", error)

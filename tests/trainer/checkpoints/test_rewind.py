@@ -192,3 +192,28 @@ def test_a_scheduler_that_cannot_go_back(run_dir: Path, monitor: Monitor) -> Non
         monitor.ask(RESTORE)
         guard.step()
     assert monitor.last_ack().reason == "rewind is 'full', but the scheduler, a StateOnly, has no load_state_dict"
+
+
+@pytest.mark.parametrize("keep_in_memory", [2, 0], ids=["memory", "disk"])
+def test_a_schedule_with_milestones_goes_on_after_a_rewind(
+    keep_in_memory: int, run_dir: Path, monitor: Monitor
+) -> None:
+    """Its state holds a Counter, and its next step looks for one. Alone and inside another one."""
+    loop, straight = Loop(), Loop()
+    for each in (loop, straight):
+        steps = schedulers.MultiStepLR(each.optimizer, [3, 6])
+        each.schedule = schedulers.SequentialLR(each.optimizer, [schedulers.ConstantLR(each.optimizer), steps], [2])
+    guard = loop.guard(run_dir, checkpoint_every=2, keep_in_memory=keep_in_memory)
+    with guard:
+        for step in loop.train(guard):
+            if step == 4:
+                monitor.promote(4)
+            elif step == 7:
+                monitor.ask(RESTORE)
+            elif step == 9:  # asked at 7, done after 8
+                break
+    assert monitor.last_ack().checkpoint == 4
+    for _ in range(5):
+        straight.optimizer.step()
+        straight.schedule.step()
+    assert loop.schedule.get_last_lr() == straight.schedule.get_last_lr()

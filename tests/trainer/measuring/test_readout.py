@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from tests.trainer.support import Far, Monitor, Run, assert_same, far
-from trainguard import Guard
+from trainguard import Guard, host_memory
 from trainguard.faults import Faults
 from trainguard.measuring.readout import Copy, Reading, Readout
 from trainguard.progress import Moment
@@ -79,6 +79,22 @@ def test_every_scalar_is_read_and_nothing_else(make: Any) -> None:
     assert list(reading.values.values()) == [3, *(pytest.approx(v, nan_ok=True, abs=0) for v, _ in VALUES.values()), 2]
     assert all(type(value) is float for value in reading.values.values())
     assert faults.counts == {"signal.many": 1, "signal.none": 1}
+
+
+def test_without_streams_a_value_is_read_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As on Apple's devices, whose module has no ``current_stream``."""
+    monkeypatch.setattr(torch, "get_device_module", lambda _: torch.mps)
+    copy = Copy(torch.tensor([0.5, 2.0]))
+    assert copy.has_arrived()
+    copy.wait()
+    assert copy.numbers() == [0.5, 2.0]
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="needs a host that has no pinned memory to give")
+def test_without_pinned_memory_a_copy_is_waited_for() -> None:
+    """It is not the end of the run's readings."""
+    memory = host_memory.empty((2, 3), torch.float64, pinned=True)
+    assert (memory.shape, memory.dtype, memory.is_pinned()) == ((2, 3), torch.float64, False)
 
 
 def test_what_is_under_way_holds_back_what_came_after() -> None:

@@ -1,15 +1,22 @@
 """Signals of the activations against their formulas, and the hooks that see them."""
 
+import copy
+import io
+import pickle
+
 import numpy as np
 import pytest
 import torch
 from torch import nn
+from torch.optim.swa_utils import AveragedModel
 
 from tests.trainer import formulas
 from tests.trainer.sensing import measure
 from trainguard.faults import Faults
 from trainguard.signals.activations import Activations, activations_of
+from trainguard.signals.base import StepView
 from trainguard.signals.counting import count_nonfinite, counts_below
+from trainguard.signals.features import Features
 
 DTYPES = [torch.float32, torch.float64, torch.bfloat16, torch.float16]
 
@@ -122,3 +129,45 @@ def test_counts(dtype: torch.dtype, monkeypatch: pytest.MonkeyPatch) -> None:
             below = [int(count) for count in counts_below(view, 0.1, 0.01)]
             assert below == [np.sum(np.abs(part) < 0.1), np.sum(np.abs(part) < 0.01)]
             assert int(count_nonfinite([view, view])) == 2 * np.sum(~np.isfinite(part))
+
+
+def saved_and_loaded(model: nn.Module) -> nn.Module:
+    file = io.BytesIO()
+    torch.save(model, file)
+    file.seek(0)
+    loaded: nn.Module = torch.load(file, weights_only=False)
+    return loaded
+
+
+@pytest.mark.parametrize(
+    "copied",
+    [copy.deepcopy, AveragedModel, lambda model: pickle.loads(pickle.dumps(model)), saved_and_loaded],
+    ids=["deepcopy", "AveragedModel", "pickle", "torch.save"],
+)
+def test_a_model_is_copied_and_saved_while_it_is_watched(copied) -> None:
+    """What runs in the copy is not seen, and the copy computes what the model does."""
+    model = nn.Sequential(nn.Linear(4, 3), nn.ReLU(), nn.Linear(3, 2))
+    faults, x = Faults(), torch.randn(5, 4)
+    sensors = [
+        Activations(model, activations_of(model), faults),
+        Features(model[2], False, faults),
+        Features(model[0], True, faults),
+    ]
+    for sensor in sensors:
+        sensor.arm(sensor.signals.keys())
+    other = copied(model).train()
+    assert torch.equal(other(x), model(x))
+    seen = [sensor.before_step(StepView(), sensor.signals.keys()) for sensor in sensors]
+    other(torch.zeros(1000, 4))
+    assert [sensor.before_step(StepView(), sensor.signals.keys()) for sensor in sensors] == seen
+    for sensor in sensors:
+        sensor.disarm()
+    assert not any(module._forward_hooks or module._forward_pre_hooks for module in model.modules())
+
+
+def test_a_model_that_was_pickled_while_it_was_watched_needs_no_trainguard() -> None:
+    """Somebody else may read the file."""
+    model = nn.Sequential(nn.Linear(4, 3), nn.ReLU())
+    sensor = Activations(model, activations_of(model), Faults())
+    sensor.arm(sensor.signals.keys())
+    assert b"trainguard" not in pickle.dumps(model)

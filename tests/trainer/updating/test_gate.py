@@ -13,6 +13,7 @@ from torch import Tensor
 
 from tests.trainer.support import Monitor, Run, assert_same, far
 from trainguard import Guard
+from trainguard.updating.dropping import Dropping
 from trainguard.updating.gate import SPAN, WARM_UP, Gate
 
 Optimizers = dict[str, Callable[[Any], torch.optim.Optimizer]]
@@ -259,3 +260,62 @@ def test_the_gate_is_part_of_the_guards_state(run_dir: Path) -> None:
     guard.load_state_dict(state)
     assert not guard.gate.is_on
     guard.close()
+
+
+class Elsewhere(Tensor):
+    """A verdict that counts as being on a device; who waits for it is counted."""
+
+    waited = 0
+
+    @property
+    def is_cpu(self) -> bool:  # type: ignore[override]
+        return False
+
+    def __bool__(self) -> bool:
+        type(self).waited += 1
+        return super().__bool__()
+
+
+class Steps:
+    """Steps of an optimizer under verdicts on a device, which drop gradients of NaN."""
+
+    def __init__(self, optimizer: torch.optim.Optimizer) -> None:
+        self._optimizer, self._dropping = optimizer, Dropping([optimizer], None)
+
+    def make(self, *gradients: float) -> list[bool]:
+        """A step with each of these in all gradients; whether the host waited in it."""
+        return [self._make(gradient) for gradient in gradients]
+
+    def _make(self, gradient: float) -> bool:
+        Elsewhere.waited = 0
+        for parameter in self._parameters():
+            parameter.grad = torch.full_like(parameter, gradient)
+        self._dropping.before(torch.tensor(float(math.isnan(gradient))).as_subclass(Elsewhere))
+        if not self._dropping.known:
+            self._optimizer.step()
+        self._dropping.after()
+        states = [tensor for state in self._optimizer.state.values() for tensor in state.values()]
+        assert all(bool(tensor.isfinite().all()) for tensor in [*self._parameters(), *states])
+        return Elsewhere.waited > 0
+
+    def _parameters(self) -> list[Tensor]:
+        return [parameter for group in self._optimizer.param_groups for parameter in group["params"]]
+
+
+@pytest.mark.parametrize("fused", [False, True], ids=["selected", "fused"])
+def test_the_host_waits_where_a_parameter_has_no_state_yet(fused: bool) -> None:
+    """After a restore to step 0, and for a group that was added: a dropped step would make state of its NaN."""
+    optimizer = torch.optim.SGD([torch.nn.Parameter(torch.ones(3))], lr=0.1, momentum=0.9, fused=fused)
+    steps, empty = Steps(optimizer), optimizer.state_dict()
+    assert steps.make(math.nan, 1.0, math.nan, 1.0) == [True, True, False, False]
+    optimizer.load_state_dict(empty)
+    assert steps.make(math.nan, 1.0, math.nan) == [True, True, False]
+    optimizer.add_param_group({"params": [torch.nn.Parameter(torch.ones(2))]})
+    assert steps.make(math.nan, 1.0, math.nan) == [True, True, False]
+
+
+def test_an_optimizer_that_keeps_no_state_is_waited_for_once() -> None:
+    """SGD without momentum."""
+    parameter = torch.nn.Parameter(torch.ones(3))
+    assert Steps(torch.optim.SGD([parameter], lr=0.1)).make(math.nan, 1.0, math.nan, 1.0) == [True, True, False, False]
+    assert parameter.tolist() == pytest.approx([0.8] * 3)

@@ -17,6 +17,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from trainguard import host_memory
 from trainguard.checkpoints.plain import mapped
 
 Layout = tuple[tuple[str, torch.dtype, torch.Size], ...]
@@ -60,7 +61,7 @@ class _Buffers:
         sizes: Counter[tuple[str, torch.dtype]] = Counter()
         for part, dtype, shape in layout:
             sizes[part, dtype] += prod(shape)
-        rest = {key: _empty(size, key[1], pinned) for key, size in sizes.items()}
+        rest = {key: host_memory.empty((size,), key[1], pinned=pinned) for key, size in sizes.items()}
         self.views: list[Tensor] = []
         for part, dtype, shape in layout:
             flat, size = rest[part, dtype], prod(shape)
@@ -105,15 +106,6 @@ def _is_dense(tensor: Tensor) -> bool:
 def _alone(tensor: Tensor) -> Tensor:
     """A copy of what cannot lie in a buffer: sparse, quantized, a subclass."""
     return tensor.detach().to("cpu", copy=True)
-
-
-def _empty(size: int, dtype: torch.dtype, pinned: bool) -> Tensor:
-    try:
-        return torch.empty(size, dtype=dtype, pin_memory=pinned)
-    except RuntimeError:  # as much pinned memory as this machine gives is gone; the copy then waits
-        if not pinned:
-            raise
-        return torch.empty(size, dtype=dtype)
 
 
 def _recorded(device: torch.device) -> torch.cuda.Event:

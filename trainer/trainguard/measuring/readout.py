@@ -11,11 +11,12 @@ step waits for the readings of the one before, so that they come out exactly one
 from collections import deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from math import nan
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
 
+from trainguard import host_memory
 from trainguard.faults import Faults
 from trainguard.progress import Moment
 from trainguard.signals.base import Measured
@@ -37,20 +38,28 @@ class Reading(NamedTuple):
 
 
 class Copy:
-    """A one-dimensional tensor on its way into host memory."""
+    """A one-dimensional tensor on its way into host memory.
+
+    From a device whose streams torch does not show, as Apple's, it is waited for at once.
+    """
 
     def __init__(self, tensor: Tensor) -> None:
         device = torch.get_device_module(tensor.device)
-        self._host = torch.empty(tensor.shape, dtype=tensor.dtype, pin_memory=tensor.device.type != "cpu")
+        self._arrival: Any = None
+        if not hasattr(device, "current_stream"):
+            self._host = tensor.cpu()
+            return
+        self._host = host_memory.empty(tensor.shape, tensor.dtype, pinned=tensor.device.type != "cpu")
         self._host.copy_(tensor, non_blocking=True)
         self._arrival = device.Event()
         self._arrival.record(device.current_stream(tensor.device))
 
     def has_arrived(self) -> bool:
-        return bool(self._arrival.query())
+        return self._arrival is None or bool(self._arrival.query())
 
     def wait(self) -> None:
-        self._arrival.synchronize()
+        if self._arrival is not None:
+            self._arrival.synchronize()
 
     def numbers(self) -> list[float]:
         """Only once it has arrived."""
@@ -129,9 +138,7 @@ class Readout:
         self._waiting.append(_Waiting(reading, copies, layers and (layers.names, self._copy(layers.norms.detach()))))
         return before if self._exact else list(self._complete())
 
-    def observe(self, at: Moment, values: dict[str, Measured]) -> list[Reading]:
-        """Hand in values of the user's own, like those of a step."""
-        return self.submit(at, values)
+    observe = submit  # values of the user's own; the ranks' readout keeps them for the next step
 
     @property
     def oldest_under_way(self) -> int | None:
@@ -148,7 +155,7 @@ class Readout:
     def _read(self, name: str, value: float | Tensor, numbers: Numbers) -> None:
         try:
             numbers[name] = float(value.item() if isinstance(value, Tensor) else value)
-        except (TypeError, ValueError, RuntimeError) as error:
+        except Exception as error:  # whatever a knob gives back, a user's own class included
             self._faults.note(f"signal.{name}", error)
 
     def _fetch(self, values: Mapping[str, Tensor]) -> Copy:

@@ -6,9 +6,12 @@ them, look only while the module is in training, and draw nothing from any rando
 
 Inside a module that ``torch.compile`` has compiled no hook runs, and one that is there while it compiles would
 become part of the compiled code. So none is put there, and one that gets there all the same does nothing.
+
+A loop may pickle its model, or copy it for an average of the weights, while hooks are on it: see `_Hook`.
 """
 
 from collections.abc import Callable, Iterable
+from contextlib import nullcontext
 from typing import Any
 
 import torch
@@ -32,17 +35,17 @@ class Hooks:
 
     def on_output(self, module: nn.Module, look: Look) -> None:
         """Show each output of the module, detached. One that is no tensor is noted as a fault."""
-        self._handles.append(module.register_forward_hook(lambda module, _, output: self._output(look, module, output)))
+        hook = _Hook(lambda module, _, output: self._output(look, module, output))
+        self._handles.append(module.register_forward_hook(hook))
 
     def on_input(self, module: nn.Module, look: Look) -> None:
         """Show the first input of each call of the module that is a tensor, detached."""
-        self._handles.append(
-            module.register_forward_pre_hook(lambda module, inputs: self._show(look, module, *inputs[:1]))
-        )
+        hook = _Hook(lambda module, inputs: self._show(look, module, *inputs[:1]))
+        self._handles.append(module.register_forward_pre_hook(hook))
 
     def on_call(self, module: nn.Module, run: Callable[[], None]) -> None:
         """Run something before each call of the module."""
-        self._handles.append(module.register_forward_pre_hook(lambda *_: run()))
+        self._handles.append(module.register_forward_pre_hook(_Hook(lambda *_: run())))
 
     def remove(self) -> None:
         for handle in self._handles:
@@ -68,6 +71,21 @@ class Hooks:
         with self._faults.around(self._what), torch.no_grad():
             look(module, value.detach())
         self._seconds += self._ticks() - began
+
+
+class _Hook:
+    """What is registered. It looks at its own module only: a copy of the module, or what is unpickled, has a function
+    in its place that does nothing, and is Python's own, so that the file can be read where trainguard is not.
+    """
+
+    def __init__(self, run: Callable[..., object]) -> None:
+        self._run = run
+
+    def __call__(self, *of_module: Any) -> None:
+        self._run(*of_module)
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return getattr, (nullcontext(), "__exit__")
 
 
 def outside_compiled(model: nn.Module, modules: Iterable[nn.Module]) -> list[nn.Module]:

@@ -6,9 +6,11 @@ for it, and its kernels skip everything (`FoundInf`). For any other, the tensors
 before it and selected after it (`Selection`). Selected, not multiplied: 0 x NaN is NaN. The copies cost their memory
 and two passes over it, in each step while the gate is on.
 
-Where neither will do, the host waits for the verdict: in an optimizer's first step, which makes its state; for state
+Where neither will do, the host waits for the verdict: in a parameter's first step, which makes its state; for state
 that the optimizer counts on the host (AdamW without ``fused`` or ``capturable``); under a gradient scaler that waits
-for the accelerator anyway.
+for the accelerator anyway. A first step can come at any time: after a restore, or for a group that was added.
+
+Numbers that an optimizer counts in its param groups, as Prodigy does, are not looked at.
 """
 
 from collections.abc import Iterator, Sequence
@@ -67,24 +69,26 @@ class Selection:
 class Dropping:
     """Drops one step of the optimizers, or lets it pass.
 
-    ``is_prepared``: for the step to come; ``known``: the host knows that it is dropped.
+    ``is_prepared``: for the step to come; ``known``: the host knows that it is dropped. From a step that passed while
+    the host waited it learns which parameters have no state, as under SGD without momentum.
     """
 
     def __init__(self, optimizers: Sequence[Optimizer], scaler: Any) -> None:
         self._optimizers = tuple(optimizers)
         self._scaled = scaler is not None and scaler.is_enabled()
         self._routes: list[Route] = []
-        self._has_stepped = False
+        self._stateless: frozenset[Tensor] = frozenset()
+        self._is_learning = False
         self.is_prepared = self.known = False
 
     def before(self, verdict: Tensor) -> None:
         """Prepare for a step with this verdict: 1.0 drops, 0.0 does not."""
         self._undo()
         self.is_prepared = True
-        routes = [] if verdict.is_cpu or not self._has_stepped else list(self._find_routes())
+        routes = [] if verdict.is_cpu else list(self._find_routes())
         if len(routes) < len(self._optimizers):
             self.known = bool(verdict)
-            self._has_stepped = self._has_stepped or not self.known
+            self._is_learning = not (verdict.is_cpu or self.known)
             return
         for route in routes:
             self._routes.append(route)
@@ -104,6 +108,9 @@ class Dropping:
         """Once the step is made, or will not be."""
         self.is_prepared = self.known = False
         self._undo()
+        if self._is_learning:
+            self._is_learning = False
+            self._stateless = frozenset(p for optimizer in self._optimizers for p in _without_state(optimizer))
 
     def _undo(self) -> None:
         while self._routes:
@@ -112,6 +119,8 @@ class Dropping:
     def _find_routes(self) -> Iterator[Route]:
         """One for each optimizer that has one."""
         for optimizer in self._optimizers:
+            if any(parameter not in self._stateless for parameter in _without_state(optimizer)):
+                continue
             if all(group.get("fused") for group in optimizer.param_groups):
                 yield FoundInf(optimizer)
             elif not self._scaled and _is_selectable(optimizer):
@@ -125,6 +134,12 @@ def _is_selectable(optimizer: Optimizer) -> bool:
         for parameter in _moving(optimizer)
         for value in optimizer.state.get(parameter, {}).values()
     )
+
+
+def _without_state(optimizer: Optimizer) -> Iterator[Tensor]:
+    """The parameters that move and have no state yet, or never have one."""
+    if len(optimizer.state) < sum([len(group["params"]) for group in optimizer.param_groups]):
+        yield from (parameter for parameter in _moving(optimizer) if not optimizer.state.get(parameter))
 
 
 def _written(optimizer: Optimizer) -> Iterator[Tensor]:
