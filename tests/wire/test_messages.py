@@ -119,6 +119,7 @@ def test_a_sum_that_overflows_is_not_taken_for_a_non_finite_value():
         (b'{"type":"sample","step":1,"generation":0,"time":0,"values":{"loss":null}}', "Expected `float`"),
         (b'{"type":"sample","step":1,"generation":0,"time":0,"values":{},"nonfinite":{"a":"nan"}}', "Invalid enum"),
         (b'{"type":"ack","step":1,"generation":0,"time":0,"action":"a","kind":"b","status":"done"}', "Invalid enum"),
+        (b'{"type":"sample","more":' + b"[" * 100_000, "recursion"),
     ],
 )
 def test_lines_that_are_no_records_are_refused(line, complaint):

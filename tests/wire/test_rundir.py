@@ -1,5 +1,6 @@
 """Run directories and leases."""
 
+import errno
 import os
 import signal
 import subprocess
@@ -36,12 +37,13 @@ def test_run_json_round_trip(tmp_path):
         ("{", "run.json: Input data was truncated"),
         ('{"run":"a"}', "missing required field `pid`"),
         ('{"run":"a","pid":1,"started":0,"signals":[],"actions":[],"schema":99}', "schema 99, but this version"),
+        (b'{"run":"\xff"}', "run.json: .*can't decode byte 0xff"),
     ],
 )
 def test_what_is_not_a_run_is_said_so(tmp_path, content, complaint):
     """The error names the file and what is wrong with it."""
     if content is not None:
-        (tmp_path / "run.json").write_text(content)
+        (tmp_path / "run.json").write_bytes(content if isinstance(content, bytes) else content.encode())
     with pytest.raises(RunDirectoryError, match=complaint):
         RunDirectory(tmp_path).read_info()
 
@@ -62,6 +64,28 @@ def test_a_lease_has_one_holder(tmp_path):
     with Lease.take(tmp_path / "monitor.lock"), pytest.raises(LeaseHeld, match=holder):
         Lease.take(tmp_path / "monitor.lock")
     Lease.take(tmp_path / "monitor.lock").release()
+
+
+def test_a_lease_that_cannot_be_written_is_not_held(tmp_path, monkeypatch):
+    """A disk that was full for a moment does not lock the process out of its own run."""
+
+    def no_space(*_):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    with monkeypatch.context() as full:
+        full.setattr("trainguard_wire.lease.os.pwrite", no_space)
+        with pytest.raises(OSError, match="No space left"):
+            Lease.take(tmp_path / "monitor.lock")
+    Lease.take(tmp_path / "monitor.lock").release()
+
+
+def test_a_holder_whose_name_cannot_be_read_is_told_of_all_the_same(tmp_path):
+    """What stands in the file is no more than a courtesy."""
+    path = tmp_path / "monitor.lock"
+    with Lease.take(path):
+        path.write_bytes(b'{"pid":1,"host":"\xff"}')
+        with pytest.raises(LeaseHeld, match="a process that has not said who it is"):
+            Lease.take(path)
 
 
 def test_a_lease_ends_with_its_holder_however_that_dies(tmp_path):

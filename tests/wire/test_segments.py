@@ -135,6 +135,14 @@ def test_a_directory_that_is_not_there_reads_as_empty(tmp_path):
     assert len(reader.read_lines()) == 1
 
 
+@pytest.mark.parametrize("name", ["\N{SUPERSCRIPT TWO}.jsonl", "a.jsonl", ".jsonl", "1.jsonl.tmp"])
+def test_a_strange_file_is_no_segment(tmp_path, name):
+    """What else lies in the directory is nobody's business."""
+    (tmp_path / name).write_bytes(b"")
+    SegmentWriter(tmp_path).append(record(1))
+    assert module.segment_numbers(tmp_path) == [1]
+
+
 def test_a_deleted_segment_is_noticed(tmp_path):
     """Writes to an unlinked file succeed and reach nobody; the writer can tell."""
     writer = SegmentWriter(tmp_path)

@@ -46,5 +46,5 @@ def decode_journal(line: bytes) -> Journal:
 def _decode(decoder: "msgspec.json.Decoder[_Record]", line: bytes) -> _Record:
     try:
         return decoder.decode(line)
-    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         raise CodecError(f"{error} in {line[:120]!r}") from None

@@ -41,17 +41,14 @@ class Lease:
     def take(cls, path: Path) -> "Lease":
         """Take the lease kept in the file ``path``.
 
-        Raises `LeaseHeld` where somebody has it, `OSError` where the file can't be made.
+        Raises `LeaseHeld` where somebody has it, `OSError` where the file can't be made or written.
         """
         fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
         try:
-            fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            holder = _describe(os.pread(fd, 4096, 0))
-            os.close(fd)
-            raise LeaseHeld(path, holder) from None
-        os.ftruncate(fd, 0)
-        os.pwrite(fd, msgspec.json.encode(_Holder(os.getpid(), socket.gethostname())), 0)
+            _lock(fd, path)
+        except BaseException:
+            os.close(fd)  # and with it the lock: a file left open would lock this process out, too
+            raise
         return cls(path, fd)
 
     def release(self) -> None:
@@ -66,10 +63,20 @@ class Lease:
         self.release()
 
 
+def _lock(fd: int, path: Path) -> None:
+    """Lock the open file, and write into it who did."""
+    try:
+        fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        raise LeaseHeld(path, _describe(os.pread(fd, 4096, 0))) from None
+    os.ftruncate(fd, 0)
+    os.pwrite(fd, msgspec.json.encode(_Holder(os.getpid(), socket.gethostname())), 0)
+
+
 def _describe(content: bytes) -> str:
     try:
         return str(msgspec.json.decode(content, type=_Holder))
-    except msgspec.DecodeError:
+    except (msgspec.DecodeError, UnicodeDecodeError):
         return "a process that has not said who it is"
 
 

@@ -93,7 +93,7 @@ class RunDirectory:
             info = msgspec.json.decode(self.info_file.read_bytes(), type=RunInfo)
         except FileNotFoundError:
             raise RunDirectoryError(f"{self.path}: not a run directory: it has no {INFO_NAME}") from None
-        except (msgspec.DecodeError, OSError) as error:
+        except (msgspec.DecodeError, UnicodeDecodeError, OSError) as error:
             raise RunDirectoryError(f"{self.info_file}: {error}") from None
         if info.schema != SCHEMA:
             raise RunDirectoryError(f"{self.info_file}: schema {info.schema}, but this version reads schema {SCHEMA}")

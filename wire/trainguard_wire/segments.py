@@ -7,6 +7,7 @@ counted and skipped. The writer of a full disk ends the torn line before it writ
 """
 
 import os
+import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Generic, NamedTuple, TypeVar
@@ -20,6 +21,7 @@ SUFFIX = ".jsonl"
 SEGMENT_BYTES = 64 * 1024 * 1024
 READ_BYTES = 1024 * 1024
 LONGEST_LINE = 4 * 1024 * 1024
+_SEGMENT = re.compile(r"[0-9]+\.jsonl")
 
 _Record = TypeVar("_Record")
 
@@ -30,7 +32,7 @@ def segment_numbers(directory: Path) -> list[int]:
         names = os.listdir(directory)
     except (FileNotFoundError, NotADirectoryError):
         return []
-    return sorted(int(name[: -len(SUFFIX)]) for name in names if name.endswith(SUFFIX) and name[:-6].isdigit())
+    return sorted(int(name[: -len(SUFFIX)]) for name in names if _SEGMENT.fullmatch(name))
 
 
 def segment_path(directory: Path, number: int) -> Path:
