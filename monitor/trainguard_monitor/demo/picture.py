@@ -9,12 +9,14 @@ matplotlib.use("Agg")
 
 from matplotlib import pyplot as plt
 from matplotlib.axes import Axes
+from matplotlib.transforms import BboxBase
 
 from trainguard_monitor.demo.trainings import Result
 from trainguard_wire import Outcome
 
 ALONE, GUARDED, CALM, FAULT = "#c0392b", "#1f6fb2", "#9aa5b1", "#e59866"
 SMOOTH = 9
+HIGHEST, ROW = 0.97, 0.05  # of names, in heights of the axes
 
 
 def draw(
@@ -34,7 +36,6 @@ def draw(
     applied = [outcome for outcome in outcomes if outcome.status == "applied"]
     for axes in (top, bottom):
         _mark(axes, alone, applied)
-    _name(top, alone, applied)
     bottom.plot(*zip(*learning_rates, strict=True), color=GUARDED, linewidth=1.4)
     bottom.set(ylabel="learning rate", xlabel="step", ylim=(0, None))
     top.set(yscale="log", ylabel=f"training loss (median of {SMOOTH} steps)")
@@ -42,6 +43,8 @@ def draw(
     for axes in (top, bottom):
         axes.spines[["top", "right"]].set_visible(False)
         axes.grid(alpha=0.25, linewidth=0.5)
+    figure.draw_without_rendering()  # only then is it known how wide a name is beside the steps
+    _name(top, alone, applied)
     figure.savefig(path, dpi=130)
     plt.close(figure)
 
@@ -62,13 +65,17 @@ def _mark(axes: Axes, alone: Result, applied: Sequence[Outcome]) -> None:
 
 
 def _name(axes: Axes, alone: Result, applied: Sequence[Outcome]) -> None:
+    """What each line is: as high as there is room, and never over another name."""
+    names = [(fault.step, fault.what.partition(":")[0], FAULT) for fault in alone.faults]
+    names += [(outcome.step, outcome.kind, GUARDED) for outcome in applied]
     height = axes.get_xaxis_transform()
-    for fault in alone.faults:
-        text = fault.what.partition(":")[0]
-        axes.text(fault.step, 0.97, f"  {text}", transform=height, color=FAULT, fontsize=9, va="top")
-    for row, outcome in enumerate(applied):
-        y = 0.91 - 0.05 * (row % 2)
-        axes.text(outcome.step, y, f"  {outcome.kind}", transform=height, color=GUARDED, fontsize=9, va="top")
+    taken: list[BboxBase] = []
+    for step, name, colour in names:
+        text = axes.text(step, HIGHEST, f"  {name}", transform=height, color=colour, fontsize=9, va="top")
+        text.set_in_layout(False)  # one that begins near the right edge leaves the axes as they are
+        while text.get_window_extent().count_overlaps(taken):
+            text.set_y(text.get_position()[1] - ROW)
+        taken.append(text.get_window_extent())
 
 
 def _smooth(losses: Sequence[float]) -> list[float]:
