@@ -1,6 +1,7 @@
-"""trainguard itself: the real guard and the real engine, in lockstep, under a shipped pack.
+"""trainguard itself: the real guard and the real engine, judging each step in the training process, by a shipped pack.
 
-A checkpoint each 25 steps. An intervention is a decision to act; what a restore went back over is wasted.
+A checkpoint each 25 steps, since the default of 500 would leave these short trainings little to go back to. An
+intervention is a decision to act; what a restore went back over is wasted.
 """
 
 from collections.abc import Iterator
