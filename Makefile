@@ -32,6 +32,9 @@ bench: $(VENV)/.dev
 	$(BIN)/python -m benchmarks.checkpoints
 	$(BIN)/python -m benchmarks.reaction
 	$(BIN)/python -m benchmarks.footprint
+	$(BIN)/python -m benchmarks.ranks
+	$(BIN)/python -m benchmarks.overhead --quick
+	$(BIN)/python -m benchmarks.rescue --quick
 
 clean:
 	rm -rf $(VENV) build dist .mypy_cache .pytest_cache .ruff_cache .hypothesis

@@ -19,7 +19,7 @@ BEGIN, END = "<!-- begin: python -m benchmarks.overhead --write -->", "<!-- end 
 
 
 @click.command(help=__doc__)
-@click.option("--quick", is_flag=True, help="Few rounds: a rough answer in a minute or two.")
+@click.option("--quick", is_flag=True, help="Few rounds: a rough answer in a few minutes.")
 @click.option("--only", help="Only the trainings whose name has this in it, such as MLP; and no samples.")
 @click.option("--write", "page", type=click.Path(path_type=Path), help="Write the tables into this page.")
 def main(quick: bool, only: str | None, page: Path | None) -> None:
@@ -37,7 +37,7 @@ def main(quick: bool, only: str | None, page: Path | None) -> None:
 
 
 def table(quick: bool, only: str | None) -> Iterator[str]:
-    """The lines of both tables, each as soon as it is known."""
+    """The lines of all tables, most as soon as they are known."""
     yield from compared([each for each in WORKLOADS if (only or "") in each.name], quick)
     if not only:
         yield ""
@@ -45,32 +45,42 @@ def table(quick: bool, only: str | None) -> Iterator[str]:
 
 
 def compared(workloads: list[Workload], quick: bool) -> Iterator[str]:
-    """One row a training: a bare step, and each loop over the bare one and over the usual one."""
+    """Two tables with a row a training: loops over the usual one, and over the bare one."""
     others = [name for name in loops() if name not in ("bare", "usual")]
-    yield (
-        f"| training | bare step | usual / bare | {' | '.join(f'{name} / usual' for name in others)} "
-        "| guarded / bare | measured / bare | budget / bare | its share |"
-    )
-    yield "|---" * (len(others) + 7) + "|"
+    ours = ("usual", "guarded", "measured")
+    over_bare = list(_head("over the bare loop", "bare step", *ours, "budget", "its share"))
+    yield from _head("over the usual loop", *others)
     for workload in workloads:
         rounds = workload.rounds // 5 if quick else workload.rounds
         found = paired.times(workload, rounds)
+        yield _row(workload.name, *(f"{paired.ratio(found, name, 'usual'):.3f}" for name in others))
         within, share = paired.within_budget(workload, rounds, 8 * rounds)
-        cells = [workload.name, f"{1000 * median(found['bare']):.1f} ms", f"{paired.ratio(found, 'usual', 'bare'):.3f}"]
-        cells += [f"{paired.ratio(found, name, 'usual'):.3f}" for name in others]
-        cells += [f"{paired.ratio(found, name, 'bare'):.3f}" for name in ("guarded", "measured")]
+        cells = [
+            f"{1000 * median(found['bare']):.1f} ms",
+            *(f"{paired.ratio(found, name, 'bare'):.3f}" for name in ours),
+        ]
         cells += [f"{paired.ratio(within, 'budget', 'bare'):.3f}", f"{100 * share:.2f} %"]
-        yield f"| {' | '.join(cells)} |"
+        over_bare.append(_row(workload.name, *cells))
+    yield ""
+    yield from over_bare
 
 
 def emitted(steps: int) -> Iterator[str]:
     """One row a writer of samples."""
-    yield "| one sample of 16 values, in the loop of the MLP | median | mean | median over a bare append |"
-    yield "|---|---|---|---|"
+    yield from _head("one sample of 16 values, in the loop of the MLP", "median", "mean", "median over a bare append")
     written = emitting.microseconds(steps)
     for name, times in written.items():
         over = median(times) / median(written["os.write"])
-        yield f"| {name} | {median(times):.1f} µs | {fmean(times):.1f} µs | {over:.1f} |"
+        yield _row(name, f"{median(times):.1f} µs", f"{fmean(times):.1f} µs", f"{over:.1f}")
+
+
+def _head(*cells: str) -> Iterator[str]:
+    yield _row(*cells)
+    yield "|---" * len(cells) + "|"
+
+
+def _row(*cells: str) -> str:
+    return f"| {' | '.join(cells)} |"
 
 
 if __name__ == "__main__":
