@@ -36,9 +36,11 @@ class Guard:
                     optimizer.zero_grad(); logits = model(x); loss = criterion(logits, y); loss.backward()
                     guard.clip_(1.0)                                          # in place of clip_grad_norm_
                     guard.step(loss, logits=logits, targets=y, epoch=epoch)   # in place of optimizer.step()
-                guard.observe(val_loss=validate(model))
+                    if guard.stopped:
+                        break                                                 # out of both loops
                 if guard.stopped:
                     break
+                guard.observe(val_loss=validate(model))
 
     Args:
         optimizer: one, or several that step together.
