@@ -33,6 +33,7 @@ from watchdog.observers.api import BaseObserver, ObservedWatch
 from watchdog.observers.polling import PollingObserver
 
 from trainguard_rules import RuleBook, RuleFileError, load_rules, shipped_packs
+from trainguard_wire.journal import Mode
 
 log = logging.getLogger(__name__)
 
@@ -59,12 +60,12 @@ class Ruled(Protocol):
 
 
 class Reloader:
-    """Loads rules from where they were loaded before. From any thread."""
+    """Loads rules from where they were loaded before, none of them freer than ``mode``. From any thread."""
 
-    def __init__(self, monitor: Ruled, sources: Sequence[str]) -> None:
+    def __init__(self, monitor: Ruled, sources: Sequence[str], mode: Mode = "act") -> None:
         packs = shipped_packs()
         self.files = [Path(source) for source in sources if source not in packs]
-        self._monitor, self._sources = monitor, sources
+        self._monitor, self._sources, self._mode = monitor, sources, mode
         self._lock = threading.Lock()
         self._tried = self._contents()
 
@@ -73,7 +74,8 @@ class Reloader:
         with self._lock:
             self._tried = self._contents()
             try:
-                self._monitor.replace_rules(load_rules(self._sources)).result(HAND_OVER_SECONDS)
+                book = load_rules(self._sources).with_mode(self._mode)
+                self._monitor.replace_rules(book).result(HAND_OVER_SECONDS)
             except RuleFileError as error:
                 return self._failed(str(error))
             except TimeoutError:

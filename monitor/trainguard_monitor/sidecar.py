@@ -12,6 +12,8 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 
+from trainguard_wire.journal import Mode
+
 READY_SECONDS = 10.0
 STOP_SECONDS = 30.0
 
@@ -34,6 +36,7 @@ class Sidecar:
         directory: Path,
         *,
         rules: Sequence[str],
+        mode: Mode = "act",
         listen: str,
         token_file: Path | None = None,
         alertmanagers: Sequence[str] = (),
@@ -45,7 +48,7 @@ class Sidecar:
         folder = tempfile.TemporaryDirectory(prefix="trainguard-")
         command = [sys.executable, "-m", "trainguard_monitor", "monitor", os.fspath(directory)]
         command += [f"--rules={name}" for name in rules]
-        command += [f"--listen={listen}", f"--ready-file={folder.name}/address"]
+        command += [f"--mode={mode}", f"--listen={listen}", f"--ready-file={folder.name}/address"]
         command += [] if token_file is None else [f"--token-file={token_file}"]
         command += [f"--alertmanager={url}" for url in alertmanagers]
         command += [] if external_url is None else [f"--external-url={external_url}"]

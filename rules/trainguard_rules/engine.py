@@ -126,7 +126,7 @@ class Engine:
 
     def open_control(self) -> list[Control]:
         """What the trainer should have been told and has not answered: due again after a monitor's restart."""
-        return [*self._checkpoints.promotions, *self.in_flight]
+        return [*self._checkpoints.promotions, *self._decisions.interventions.due]
 
     def status(self) -> list[RuleStatus]:
         now = None if self._sampled is None else self._now

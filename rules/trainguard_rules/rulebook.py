@@ -9,8 +9,8 @@ from trainguard_rules.actions import ACTIONS, ActionModel
 from trainguard_rules.durations import Duration, Limit
 from trainguard_rules.expr import Node
 from trainguard_rules.expr.nodes import Alert
+from trainguard_wire.journal import Mode
 
-Mode = Literal["act", "approve", "observe"]
 MODES: tuple[Mode, ...] = ("act", "approve", "observe")  # from free to strict
 Otherwise = Literal["escalate", "revert"]
 NONE = Duration(0, "steps")
@@ -117,18 +117,28 @@ class Expectation:
 
 @dataclass(frozen=True, kw_only=True)
 class RuleBook:
-    """All rules of a run, in file order. ``sha256`` is over the texts of the files, and the mode if one was set."""
+    """All rules of a run, in file order. No rule is freer than ``mode``.
+
+    ``sha256`` is over the texts of the files, and the mode where it changed any rule: it tells what decides otherwise.
+    """
 
     rules: tuple[Rule, ...]
     expectations: tuple[Expectation, ...] = ()
     sources: tuple[str, ...] = ()
     sha256: str = ""
     good_after: int = 50
+    mode: Mode = "act"
 
     def with_mode(self, mode: Mode) -> "RuleBook":
         """The same rules, none of them freer than ``mode``: observe is stricter than approve, and that than act."""
-        rules = tuple(replace(rule, mode=max(rule.mode, mode, key=MODES.index)) for rule in self.rules)
-        if rules == self.rules:
+        if mode == "act":
             return self
-        digest = hashlib.sha256(f"{self.sha256} {mode}".encode()).hexdigest()
-        return replace(self, rules=rules, sha256=digest)
+        rules = tuple(replace(rule, mode=_stricter(rule.mode, mode)) for rule in self.rules)
+        stricter = replace(self, rules=rules, mode=_stricter(self.mode, mode))
+        if rules == self.rules:
+            return stricter
+        return replace(stricter, sha256=hashlib.sha256(f"{self.sha256} {mode}".encode()).hexdigest())
+
+
+def _stricter(one: Mode, other: Mode) -> Mode:
+    return max(one, other, key=MODES.index)

@@ -283,6 +283,9 @@ def test_a_rule_book_can_be_made_stricter():
     assert acting.with_mode("observe").sha256 != acting.sha256
     assert asking.with_mode("act").rules[0].mode == "approve"
     assert asking.with_mode("observe").rules[0].mode == "observe"
+    assert (acting.mode, acting.with_mode("observe").with_mode("approve").mode) == ("act", "observe")
+    unchanged = asking.with_mode("approve")
+    assert (unchanged.mode, unchanged.sha256) == ("approve", asking.sha256), "what decides the same is the same"
 
 
 # -- settling and the bar on restores ------------------------------------------------------------------------

@@ -252,6 +252,7 @@ def _two_optimizers(run: Run) -> list[torch.optim.Optimizer]:
         ("budget", 1.5, "budget is 1.5, wanted a share"),
         ("monitor", "thread", "monitor is 'thread', wanted 'process' or 'embedded'"),
         ("rules", "stability", "a monitor process is started with its own rules"),
+        ("mode", "observe", "mode is 'observe', wanted None: a monitor process is started with its own"),
         ("lockstep", 0, "lockstep is 0, wanted a number of seconds above 0"),
         ("features", "head", "features is 'head'"),
     ],

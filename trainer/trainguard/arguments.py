@@ -7,7 +7,7 @@ import time
 from collections.abc import Iterable, Mapping
 from math import isfinite
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 from torch import nn
 from torch.optim import Optimizer
@@ -18,6 +18,7 @@ from trainguard.ranks.replicas import sharding_of
 from trainguard.ranks.world import num_ranks
 from trainguard.settings import Settings
 from trainguard.signals.activations import activations_of
+from trainguard_wire.journal import Mode
 
 RUNS_VARIABLE = "TRAINGUARD_RUNS"
 
@@ -41,6 +42,7 @@ def settings(
     features: Any,
     monitor: Any,
     rules: Any,
+    mode: Any,
     lockstep: Any,
     heartbeat_seconds: Any,
 ) -> Settings:
@@ -76,6 +78,7 @@ def settings(
         features=features,
         monitor=monitor,
         rules=rules_of(rules, monitor),
+        mode=mode_of(mode, monitor),
         lockstep=check_lockstep(lockstep, monitor),
         heartbeat_seconds=heartbeat_seconds,
         sharding=sharding_of(model) if num_ranks() > 1 else None,
@@ -111,6 +114,17 @@ def rules_of(rules: Any, monitor: str) -> tuple[str, ...]:
     if not found:
         raise ValueError("rules is an empty list, wanted a pack's name, a path, or a list of them")
     return tuple(os.fspath(each) for each in found)
+
+
+def mode_of(mode: Any, monitor: str) -> Mode:
+    """The most that a rule of the embedded monitor may do; a monitor process has its own."""
+    if mode is None:
+        return "act"
+    if monitor != "embedded":
+        raise ValueError(f"mode is {mode!r:.60}, wanted None: a monitor process is started with its own (--mode)")
+    check_choice("mode", mode, get_args(Mode))
+    found: Mode = mode
+    return found
 
 
 def check_lockstep(lockstep: Any, monitor: str) -> float | None:

@@ -23,6 +23,7 @@ from trainguard.signals.base import StepView
 from trainguard.stepper import Stepper
 from trainguard.wiring import Instruments, Seat
 from trainguard_wire import RunDirectory
+from trainguard_wire.journal import Mode
 
 
 class Guard:
@@ -65,6 +66,8 @@ class Guard:
         monitor: who judges: a monitor ``process`` that reads the run directory, or one ``embedded`` in this process.
         rules: for the embedded monitor, rule files and names of packs; ``stability`` by default. Where the run has
             a monitor process already, that one judges, which is said.
+        mode: for the embedded monitor, the most that a rule may do. ``act``, by default: as the rule files have it;
+            ``observe``: none acts, the journal says when it would have; ``approve``: each asks, and nobody can answer.
         lockstep: wait after each step for the monitor's verdict, so many seconds at most; None: never wait.
         heartbeat_seconds: at most so long without a heartbeat while steps go on.
 
@@ -98,6 +101,7 @@ class Guard:
         features: nn.Module | None = None,
         monitor: MonitorKind = "process",
         rules: str | os.PathLike[str] | Sequence[str | os.PathLike[str]] | None = None,
+        mode: Mode | None = None,
         lockstep: float | None = None,
         heartbeat_seconds: float = 10.0,
     ) -> None:
@@ -119,6 +123,7 @@ class Guard:
             features=features,
             monitor=monitor,
             rules=rules,
+            mode=mode,
             lockstep=lockstep,
             heartbeat_seconds=heartbeat_seconds,
         )

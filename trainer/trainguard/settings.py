@@ -9,6 +9,7 @@ from torch import nn
 from torch.optim import Optimizer
 
 from trainguard.levers.knobs import Knob
+from trainguard_wire.journal import Mode
 
 MonitorKind = Literal["process", "embedded"]
 
@@ -37,6 +38,7 @@ class Settings:
     features: nn.Module | None
     monitor: MonitorKind
     rules: tuple[str, ...]
+    mode: Mode
     lockstep: float | None
     heartbeat_seconds: float
     sharding: str | None = None

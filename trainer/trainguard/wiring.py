@@ -35,6 +35,7 @@ from trainguard.settings import Settings
 from trainguard.signals.gradients import LAYERS
 from trainguard.updating.update import Update
 from trainguard_wire import RunDirectory, RunInfo, __version__
+from trainguard_wire.journal import Mode
 
 if TYPE_CHECKING:
     from trainguard.exchange.embedded import Embedded
@@ -58,7 +59,7 @@ class Instruments:
         cadences = arguments.check_cadences(
             settings.every, tuple(name for sensor in sensors for name in sensor.signals)
         )
-        self.judge = self._embedded(settings.rules) if settings.monitor == "embedded" else None
+        self.judge = self._embedded(settings.rules, settings.mode) if settings.monitor == "embedded" else None
         readout = Readout(self.faults, exact=settings.exact or self.ranks is not None)
         self.readout = readout if self.ranks is None else JointReadout(readout, self.ranks)
         self.meter = Meter(sensors, cadences, clock=self.clock, faults=self.faults)
@@ -98,10 +99,10 @@ class Instruments:
         checkpointer.clean()
         return checkpointer
 
-    def _embedded(self, rules: Sequence[str]) -> "Embedded":
+    def _embedded(self, rules: Sequence[str], mode: Mode) -> "Embedded":
         from trainguard.exchange.embedded import Embedded  # brings the rules, which a trainer is spared otherwise
 
-        return Embedded.of(rules, self.clock, self.faults)
+        return Embedded.of(rules, mode, self.clock, self.faults)
 
     def inbox(self, checkpointer: Checkpoints | None, stop: actuators.Stop) -> Inbox:
         """Obeys where all ranks do: one rank that acts alone would drift from the others."""

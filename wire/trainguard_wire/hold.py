@@ -5,7 +5,7 @@ import socket
 from pathlib import Path
 
 from trainguard_wire.chain import Chain, last_chain
-from trainguard_wire.journal import Opened
+from trainguard_wire.journal import Mode, Opened
 from trainguard_wire.lease import Lease
 from trainguard_wire.outbox import Outbox
 from trainguard_wire.rundir import RunDirectory
@@ -50,7 +50,7 @@ class Hold:
         self._lease.release()
 
 
-def opened_here(*, time: float, version: str, rules: str, rules_sha256: str, from_record: int) -> Opened:
+def opened_here(*, time: float, version: str, rules: str, rules_sha256: str, from_record: int, mode: Mode) -> Opened:
     """The record by which this process takes a run up."""
     return Opened(
         time=time,
@@ -60,6 +60,7 @@ def opened_here(*, time: float, version: str, rules: str, rules_sha256: str, fro
         rules=rules,
         rules_sha256=rules_sha256,
         from_record=from_record,
+        mode=mode,
     )
 
 

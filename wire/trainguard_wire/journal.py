@@ -14,6 +14,7 @@ from trainguard_wire.telemetry import AckStatus
 
 Count = Annotated[int, Meta(ge=0)]
 AlertState = Literal["inactive", "pending", "firing"]
+Mode = Literal["act", "approve", "observe"]
 Verdict = Literal[
     "act",
     "observe",
@@ -29,8 +30,11 @@ Verdict = Literal[
 OutcomeStatus = AckStatus | Literal["lost", "withdrawn"]
 
 
-class Opened(Struct, frozen=True, kw_only=True, tag_field="type", tag="opened"):
-    """A monitor took the run up. What it derives is journalled from telemetry record ``from_record`` on."""
+class Opened(Struct, frozen=True, kw_only=True, omit_defaults=True, tag_field="type", tag="opened"):
+    """A monitor took the run up. What it derives is journalled from telemetry record ``from_record`` on.
+
+    No rule was freer than ``mode``, whatever the files named in ``rules`` say.
+    """
 
     time: float
     pid: int
@@ -39,6 +43,7 @@ class Opened(Struct, frozen=True, kw_only=True, tag_field="type", tag="opened"):
     rules: str
     rules_sha256: str
     from_record: Count
+    mode: Mode = "act"
 
 
 class _Derived(Struct, frozen=True, kw_only=True, omit_defaults=True, tag_field="type"):

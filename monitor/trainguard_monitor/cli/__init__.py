@@ -12,6 +12,7 @@ from trainguard_monitor.cli.completion import completion
 from trainguard_monitor.cli.demo import demo
 from trainguard_monitor.cli.explain import explain
 from trainguard_monitor.cli.monitor import monitor
+from trainguard_monitor.cli.pack import pack
 from trainguard_monitor.cli.replay import replay
 from trainguard_monitor.cli.report import report
 from trainguard_monitor.cli.run import run
@@ -44,7 +45,8 @@ def main(context: click.Context, config: Path | None) -> None:
     act on the live run: halve the learning rate, restore a checkpoint, stop.
 
     \b
-    To train with a monitor at its side, and to see how it goes:
+    To train with a monitor at its side, and to see how it goes; at first without any rule acting:
+        trainguard run --mode observe -- python train.py
         trainguard run -- python train.py
         trainguard status
     \b
@@ -60,6 +62,7 @@ def main(context: click.Context, config: Path | None) -> None:
     \b
     To understand a rule, check and test rules of your own, and try them on a run you have:
         trainguard explain LossFarAboveBaseline
+        trainguard pack stability > my_rules.yaml
         trainguard check my_rules.yaml
         trainguard test my_rules.test.yaml
         trainguard replay runs/a --rules my_rules.yaml
@@ -68,5 +71,20 @@ def main(context: click.Context, config: Path | None) -> None:
     context.default_map = read_settings(config, context.command)
 
 
-for command in (run, monitor, status, act, approve, report, demo, check, test, replay, explain, schema, completion):
+for command in (
+    run,
+    monitor,
+    status,
+    act,
+    approve,
+    report,
+    demo,
+    check,
+    test,
+    replay,
+    explain,
+    pack,
+    schema,
+    completion,
+):
     main.add_command(command)

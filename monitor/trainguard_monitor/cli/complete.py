@@ -1,4 +1,4 @@
-"""What a shell may complete: names of runs, actions and their parameters, ids of requests.
+"""What a shell may complete: names of runs and packs, actions and their parameters, ids of requests.
 
 A Tab may cost a moment, but says nothing and never fails: where nobody answers, there is nothing to offer.
 """
@@ -58,6 +58,13 @@ def runs(context: click.Context) -> list[str]:
 def requests(context: click.Context) -> list[str]:
     """What waits for an answer in the run that was typed before."""
     return [request for run in _ask(context) if run["run"] == context.params.get("run") for request in run["waiting"]]
+
+
+@_quietly
+def packs(_: click.Context) -> list[str]:
+    from trainguard_rules import shipped_packs
+
+    return list(shipped_packs())
 
 
 @_quietly

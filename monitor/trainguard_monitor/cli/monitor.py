@@ -16,6 +16,7 @@ from trainguard_monitor.cli.options import (
     alertmanager_options,
     listen_option,
     log_format_option,
+    mode_option,
     rules_option,
     token_file_option,
     webhook_file_option,
@@ -28,6 +29,7 @@ if TYPE_CHECKING:
     from trainguard_monitor.logs import LogFormat
     from trainguard_monitor.notifier.notifier import Notifier
     from trainguard_rules import RuleBook
+    from trainguard_wire.journal import Mode
 
 EPILOG = """\b
 Exit codes:
@@ -40,6 +42,7 @@ Exit codes:
 @click.command(epilog=EPILOG)
 @click.argument("runs_dir", type=click.Path(path_type=Path, file_okay=False))
 @rules_option
+@mode_option
 @listen_option("127.0.0.1:9464")
 @token_file_option
 @alertmanager_options
@@ -58,6 +61,7 @@ Exit codes:
 def monitor(
     runs_dir: Path,
     rules: Sequence[str],
+    mode: "Mode",
     listen: str,
     token_file: Path | None,
     alertmanagers: Sequence[str],
@@ -87,14 +91,14 @@ def monitor(
 
     configure(log_format, log_level)
     _allow_many_files()
-    book = _load(rules)
+    book = _load(rules).with_mode(mode)
     try:
         bound = bind(listen)
     except AddressError as error:
         raise Fault(str(error)) from None
     notifier = _notifier(alertmanagers, external_url or f"http://{address_of(bound)}")
     daemon = Daemon(runs_dir, book, polling=polling, sink=notifier, webhooks=_webhooks(webhook_file))
-    reloader = Reloader(daemon, rules)
+    reloader = Reloader(daemon, rules, mode)
     watch = RuleWatch(reloader, polling=polling)
     door, loopback = _door(token_file, bound)
     app = build_app(daemon, door=door, reload=reloader.reload, loopback=loopback, notifier=notifier)
@@ -107,7 +111,7 @@ def monitor(
     watch.start()
     notifier.start()
     try:
-        daemon.run(on_ready=lambda: _announce(runs_dir, address_of(bound), ready_file))
+        daemon.run(on_ready=lambda: _announce(runs_dir, mode, address_of(bound), ready_file))
     except LeaseHeld as error:
         raise Held(f"{error}; stop it first") from None
     except OSError as error:
@@ -173,10 +177,11 @@ def _notifier(alertmanagers: Sequence[str], external_url: str) -> "Notifier":
         raise Fault(str(error)) from None
 
 
-def _announce(runs_dir: Path, address: str, ready_file: Path | None) -> None:
+def _announce(runs_dir: Path, mode: "Mode", address: str, ready_file: Path | None) -> None:
     import logging
 
-    logging.getLogger(__name__).info("watching %s, serving http://%s/metrics", runs_dir, address)
+    how = "" if mode == "act" else f" in mode {mode}"
+    logging.getLogger(__name__).info("watching %s%s, serving http://%s/metrics", runs_dir, how, address)
     if ready_file is not None:
         pending = ready_file.with_name(ready_file.name + ".tmp")
         pending.write_text(address + "\n")

@@ -21,6 +21,17 @@ def rules_option(command: _Command) -> _Command:
     )(command)
 
 
+def mode_option(command: _Command) -> _Command:
+    return click.option(
+        "--mode",
+        type=click.Choice(["observe", "approve", "act"]),
+        default="act",
+        show_default=True,
+        help="The most that any rule may do. observe: none acts, each says when it would have. approve: each asks a "
+        "person first. act: as the rule files have it. What is stricter in a rule file stays so.",
+    )(command)
+
+
 def listen_option(default: str) -> Callable[[_Command], _Command]:
     return click.option(
         "--listen",

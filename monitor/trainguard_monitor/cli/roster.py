@@ -106,6 +106,8 @@ def _words(run: Mapping[str, Any], now: float) -> Iterator[Text]:
         yield Text(f"{request} waits for approval", style="bold yellow")
     if (asked := run["decisions"].get("await_approval", 0)) > len(run["waiting"]):
         yield Text(f"a person was asked {asked} {plural(asked, 'time')}", style="dim")
+    if observed := run["decisions"].get("observe", 0):
+        yield Text(f"rules that only observe would have acted {observed} {plural(observed, 'time')}", style="yellow")
     if (decision := run["last_decision"]) is not None:
         yield Text(f"last decision, step {decision['step']}: {decision['text']}")
 

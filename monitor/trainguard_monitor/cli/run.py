@@ -17,6 +17,7 @@ from trainguard_monitor.cli.options import (
     alertmanager_options,
     listen_option,
     log_format_option,
+    mode_option,
     rules_option,
     token_file_option,
     webhook_file_option,
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
     from trainguard_monitor.logs import LogFormat
     from trainguard_monitor.recorded.summary import Session
     from trainguard_monitor.sidecar import Sidecar
+    from trainguard_wire.journal import Mode
 
 log = logging.getLogger(__name__)
 
@@ -52,6 +54,7 @@ Exit codes:
     help="Where the training makes its run directory; handed to it as TRAINGUARD_RUNS.",
 )
 @rules_option
+@mode_option
 @listen_option("127.0.0.1:0")
 @token_file_option
 @alertmanager_options
@@ -63,6 +66,7 @@ def run(
     context: click.Context,
     runs_dir: Path,
     rules: Sequence[str],
+    mode: "Mode",
     listen: str,
     token_file: Path | None,
     alertmanagers: Sequence[str],
@@ -89,6 +93,7 @@ def run(
         sidecar = Sidecar.start(
             runs_dir,
             rules=rules,
+            mode=mode,
             listen=listen,
             token_file=token_file,
             alertmanagers=alertmanagers,
@@ -99,7 +104,8 @@ def run(
     except SidecarError as error:
         raise Fault(str(error)) from None
     try:
-        log.info("watching %s, status page at http://%s/", runs_dir, sidecar.address)
+        how = "" if mode == "act" else f" in mode {mode}"
+        log.info("watching %s%s, status page at http://%s/", runs_dir, how, sidecar.address)
         code = _train(command, runs_dir, sidecar)
     finally:
         sidecar.stop()

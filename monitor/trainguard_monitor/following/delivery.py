@@ -37,6 +37,7 @@ class Delivery:
             rules=", ".join(book.sources),
             rules_sha256=book.sha256,
             from_record=from_record,
+            mode=book.mode,
         )
         if later:  # or each start would add a line to every run that is over
             self._outbox.head(opened)

@@ -101,7 +101,7 @@ function plain(record) {
     case "promoted":
       return line(record, `p.${record.checkpoints[0]}`, "promoted", promoted(record.checkpoints), "");
     case "opened":
-      return line(record, `o.${record.time}`, "opened", "A monitor took the run up", `, with the rules ${record.rules}`);
+      return line(record, `o.${record.time}`, "opened", "A monitor took the run up", `, with the rules ${record.rules}${record.mode ? `, in mode ${record.mode}` : ""}`);
     default:
       return line(record, `${record.type}.${record.time}`, "other", capital(record.text ?? record.type), "");
   }

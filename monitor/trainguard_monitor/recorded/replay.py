@@ -175,7 +175,7 @@ def replay(run: RunDirectory, book: RuleBook, mode: Mode, on_bytes: Callable[[in
     Raises `OSError` where the files can't be read.
     """
     result = Replay(run=run.name, mode=mode, rules=book.sources)
-    inputs = _read_then(run, book.sha256, result)
+    inputs = _read_then(run, book, result)
     engine = Engine(book if mode == "act" else book.with_mode("observe"))
     feed, note = engine.feed, result.now.note
     due = next(inputs, None)
@@ -211,16 +211,16 @@ def _chunks(run: RunDirectory) -> Iterator[list[bytes]]:
         reader.close()
 
 
-def _read_then(run: RunDirectory, sha256: str, result: Replay) -> Iterator[Input]:
+def _read_then(run: RunDirectory, book: RuleBook, result: Replay) -> Iterator[Input]:
     """What was decided and done then, from the journal and control; gives what came in from outside, in order."""
-    opened, journalled = {}, set()
+    opened, journalled = dict[str, Opened](), set[str]()
     inputs: list[Input] = []
     for record in read_journal(run):
         match record:
             case Approval() | Order() | AlertNotice() | Delivered():
                 inputs.append(record)
             case Opened():
-                opened[record.rules_sha256] = record.rules
+                opened[record.rules_sha256] = record
             case Decision(intervention=str(identity), verdict="act"):
                 if identity not in journalled:  # two chains may tell of one intervention
                     journalled.add(identity)
@@ -230,7 +230,8 @@ def _read_then(run: RunDirectory, sha256: str, result: Replay) -> Iterator[Input
     for intervention in _interventions(run):
         if intervention.id not in journalled:
             result.then.note([_from_control(intervention)])
-    result.rules_then, result.same_rules = tuple(dict.fromkeys(opened.values())), sha256 in opened
+    result.rules_then = tuple(dict.fromkeys(record.rules for record in opened.values()))
+    result.same_rules = any(book.with_mode(record.mode).sha256 == sha256 for sha256, record in opened.items())
     return iter(sorted(inputs, key=lambda record: record.after_record))
 
 

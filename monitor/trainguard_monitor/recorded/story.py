@@ -71,6 +71,8 @@ def entry_of(record: Journal) -> Entry | None:
             return Entry(record.step, "decided", record.rule, f"{record.summary or record.reason}: {_planned(record)}")
         case Decision(verdict="await_approval"):
             return Entry(record.step, "decided", record.rule, f"{record.rule} asks a person: {_planned(record)}?")
+        case Decision(verdict="observe"):
+            return Entry(record.step, "decided", record.rule, f"{record.rule} would have acted: {_planned(record)}")
         case Decision():
             return Entry(record.step, "decided", record.rule, f"{record.rule} holds: {record.verdict}, {record.reason}")
         case Verification(helped=True):

@@ -11,19 +11,23 @@ from trainguard_wire.rundir import runs_in
 
 
 class Summary(NamedTuple):
-    """Interventions decided, actions by what became of them, and how often a person was asked, of one run."""
+    """Of one run: interventions decided, and actions by what became of them.
+
+    ``asked``: how often a person was; ``observed``: how often rules in mode ``observe`` would have acted.
+    """
 
     run: str
     interventions: int
     applied: int
     not_applied: int
     asked: int = 0
+    observed: int = 0
 
     def __str__(self) -> str:
         if not self.interventions:
-            asked = f"no interventions, asked {self.asked} {plural(self.asked, 'time')}"
-            found = asked if self.asked else "healthy, no interventions"
-            return f"{self.run}: {found}"
+            counts = (("asked", self.asked), ("would have acted", self.observed))
+            found = [f"{what} {count} {plural(count, 'time')}" for what, count in counts if count]
+            return f"{self.run}: {'' if found else 'healthy, '}{', '.join(['no interventions', *found])}"
         acted = f"{self.interventions} {plural(self.interventions, 'intervention')}"
         text = f"{self.run}: {acted}, {self.applied} {plural(self.applied, 'action')} applied"
         return f"{text}, {self.not_applied} not applied" if self.not_applied else text
@@ -52,14 +56,16 @@ class Session:
 
 
 def _summarise(run: RunDirectory, since: float) -> Summary:
-    interventions = applied = not_applied = asked = 0
+    interventions = applied = not_applied = asked = observed = 0
     for record in read_journal(run):
         match record:
             case Decision(verdict="act") if record.time >= since:
                 interventions += 1
             case Decision(verdict="await_approval") if record.time >= since:
                 asked += 1
+            case Decision(verdict="observe") if record.time >= since:
+                observed += 1
             case Outcome() if record.time >= since and record.status != "withdrawn":
                 applied += record.status == "applied"
                 not_applied += record.status != "applied"
-    return Summary(run.name, interventions, applied, not_applied, asked)
+    return Summary(run.name, interventions, applied, not_applied, asked, observed)

@@ -67,14 +67,16 @@ def _book(material: Material, sources: Sequence[str]) -> tuple[RuleBook | None, 
     digests = {opened.rules_sha256 for opened in material.opened}
     if sources:
         book = load_rules(sources)
-        same = book.sha256 in digests
-        return book, "" if same or not digests else "These are not the texts that the run was judged by."
+        for opened in reversed(material.opened):
+            if (judging := book.with_mode(opened.mode)).sha256 == opened.rules_sha256:
+                return judging, ""
+        return book, "" if not digests else "These are not the texts that the run was judged by."
     if not material.opened:
         return None, "No monitor judged this run."
     newest = material.opened[-1]
     gone = f"Judged by {newest.rules}, whose text as of then is not there any more (--rules says where else it is)."
     try:
-        book = load_rules(newest.rules.split(", "))
+        book = load_rules(newest.rules.split(", ")).with_mode(newest.mode)
     except RuleFileError:
         return None, gone
     if book.sha256 != newest.rules_sha256:

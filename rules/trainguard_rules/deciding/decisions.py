@@ -157,7 +157,9 @@ class Decisions:
         output = scene.output
         output.journal.extend(self.interventions.give_up(record, "no acknowledgement before it expired", record.step))
         for request in self.requests:
-            if record.step > request.intervention.expires_step:
+            if self._past is None and not request.is_asked:
+                self.requests.withdraw(request, record, f"the rule's mode is {request.watch.rule.mode} now", output)
+            elif record.step > request.intervention.expires_step:
                 self.requests.withdraw(request, record, "nobody approved it in time", output)
             elif request.watch.state == "inactive":
                 self.requests.withdraw(request, record, "the incident is over", output)

@@ -24,6 +24,8 @@ def in_force(decision: Decision, watch: Watch | None, scene: Scene) -> Intervent
 def remember(watch: Watch, decision: Decision, now: Moment, *, first: bool, approved: bool) -> None:
     """What a rule keeps of its own decision. ``first``: these were its own actions, no escalation and no reversal."""
     watch.decided = decision
+    if decision.verdict == "observe" and watch.rule.mode != "observe":
+        return  # nothing was done, and now the rule may
     if not first and not approved:
         if watch.trial is not None and watch.trial.failed:
             watch.begin_trial(None)

@@ -75,6 +75,12 @@ class Interventions:
         self.flight = Flight()
         self.notifications = Notifications()
 
+    @property
+    def due(self) -> list[Intervention]:
+        """In flight, and for the trainer to hear of. What a rule decided before it was to observe only is not."""
+        watches = self.watches
+        return [i for i in self.flight.interventions if i.rule not in watches or watches[i.rule].rule.mode != "observe"]
+
     def issue(
         self, watch: Watch | None, intervention: Intervention, time: float, *, on_trial: bool = True
     ) -> Intervention | None:

@@ -15,9 +15,9 @@ from dataclasses import dataclass, field
 from typing import NamedTuple
 
 from trainguard_rules.durations import Moment, elapsed
-from trainguard_rules.rulebook import Mode, PlannedAction, Rule, restores
+from trainguard_rules.rulebook import PlannedAction, Rule, restores
 from trainguard_wire.control import Intervention
-from trainguard_wire.journal import Verdict
+from trainguard_wire.journal import Mode, Verdict
 
 
 class Answer(NamedTuple):

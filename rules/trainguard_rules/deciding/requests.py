@@ -19,6 +19,11 @@ class Request:
     first: bool
     approved: str = ""
 
+    @property
+    def is_asked(self) -> bool:
+        """Whether the rule still asks. One that was made while it did may be left of another mode."""
+        return self.watch.rule.mode == "approve"
+
 
 class Requests:
     """The open ones, in the order they were made. Iterating while some are taken out is fine."""
@@ -34,7 +39,7 @@ class Requests:
 
     @property
     def unanswered(self) -> list[Intervention]:
-        return [request.intervention for request in self if not request.approved]
+        return [request.intervention for request in self if not request.approved and request.is_asked]
 
     def add(self, request: Request) -> None:
         self._open[request.intervention.id] = request

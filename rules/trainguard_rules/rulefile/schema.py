@@ -9,6 +9,7 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Discriminator, Fiel
 
 from trainguard_rules.actions import NAME, Name
 from trainguard_rules.durations import Duration, Limit
+from trainguard_wire.journal import Mode
 
 
 def _duration(value: Any) -> Duration:
@@ -24,7 +25,6 @@ def _limit(value: Any) -> Limit:
 DurationField = Annotated[Duration, BeforeValidator(_duration)]
 LimitField = Annotated[Limit, BeforeValidator(_limit)]
 LabelName = Annotated[str, Field(pattern=NAME)]
-ModeName = Literal["act", "approve", "observe"]
 Finite = Annotated[float, Field(allow_inf_nan=False)]
 
 
@@ -56,7 +56,7 @@ class GuardModel(_Model):
     unless: str | None = None
     verify: VerifyModel | None = None
     escalate: list[Any] = []
-    mode: ModeName | None = None
+    mode: Mode | None = None
     expires: DurationField = Duration(100, "steps")
     labels: dict[str, str] = {}
     annotations: dict[str, str] = {}
@@ -100,7 +100,7 @@ class FileModel(_Model):
 
     params: dict[Name, Finite] = {}
     signals: list[Name] = []
-    mode: ModeName = "act"
+    mode: Mode = "act"
     settle: DurationField = Duration(10, "steps")
     checkpoints: CheckpointsModel = CheckpointsModel()
     groups: Annotated[list[GroupModel], Field(min_length=1)]

@@ -8,12 +8,12 @@ from pydantic import ValidationError
 from trainguard_rules.deciding.policy import Memory, cooldown_left, limit_left
 from trainguard_rules.durations import Moment
 from trainguard_rules.expr import Program, compile_program
-from trainguard_rules.rulebook import Clause, Mode, PlannedAction, Rule
+from trainguard_rules.rulebook import Clause, PlannedAction, Rule
 from trainguard_rules.watching.alerting import Trigger
 from trainguard_rules.watching.alerts import advance
 from trainguard_rules.watching.template import fill
 from trainguard_rules.watching.verification import Trial
-from trainguard_wire.journal import AlertState, Decision, Transition, Verdict
+from trainguard_wire.journal import AlertState, Decision, Mode, Transition, Verdict
 
 
 class RuleStatus(NamedTuple):

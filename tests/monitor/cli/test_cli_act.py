@@ -314,6 +314,7 @@ def test_words_of_an_order(url: str, request_id: str, runs: Path, monkeypatch: p
     assert completed("trainguard", "act", "a", "scale_lr", "min=0", "") == ["factor=", "max=", "recover_over="]
     assert completed("trainguard", "act", "a", "restore_checkpoint", "rew") == ["rewind=none", "rewind=full"]
     assert completed("trainguard", "approve", to, "a", "") == [request_id]
+    assert completed("trainguard", "pack", "sta") == ["stability"]
     monkeypatch.chdir(runs.parent)
     assert completed("trainguard", "act", "--url=127.0.0.1:1", "") == ["a"]
     assert completed("trainguard", "approve", "--url=127.0.0.1:1", "a", "") == []

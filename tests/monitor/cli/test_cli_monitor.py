@@ -231,3 +231,53 @@ def test_a_door_that_would_not_shut(
     done = _run("monitor", runs, "--rules", rules_file, "--listen=127.0.0.1:0", *arguments)
     assert done.returncode == 2
     assert complaint in done.stderr
+
+
+def test_started_again_in_another_mode(start: Start, runs: Path, rules_file: Path, trainer: ScriptedTrainer) -> None:
+    """Killed and started as act, observe and act: what was decided stays so, and only the present is decided anew."""
+
+    def decided() -> list[tuple[int, str]]:
+        return [(r.step, r.verdict) for r in derived_in(trainer.run) if isinstance(r, Decision)]
+
+    story: list[tuple[int, str]] = []
+    for mode, verdict in (("act", "act"), ("observe", "observe"), ("act", "act")):
+        process = start("monitor", runs, "--rules", rules_file, "--listen=127.0.0.1:0", "--mode", mode)
+        until(lambda: len(openings_of(trainer.run)) == len(story) + 1)
+        trainer.samples(10)
+        trainer.sample(loss=1.0, grad_norm=50.0)
+        story.append((trainer.step, verdict))
+        until(lambda: decided() == story)
+        process.kill()
+        process.wait()
+        for intervention in interventions_of(trainer.run):
+            if intervention.step == trainer.step:
+                trainer.apply(intervention)
+    assert [message.step for message in interventions_of(trainer.run)] == [11, 33]
+    assert [opened.mode for opened in openings_of(trainer.run)] == ["act", "observe", "act"]
+    assert [opened.from_record for opened in openings_of(trainer.run)] == [0, 13, 24]
+
+
+def test_the_mode_outlasts_a_reload(
+    start: Start,
+    runs: Path,
+    rules_file: Path,
+    trainer: ScriptedTrainer,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Set in the environment: a file that is saved is loaded, and its rules still only observe; the API says so."""
+    monkeypatch.setenv("TRAINGUARD_MONITOR_MODE", "observe")
+    ready = tmp_path / "ready"
+    start("monitor", runs, "--rules", rules_file, "--listen=127.0.0.1:0", "--ready-file", ready)
+    until(ready.exists)
+    url = f"http://{ready.read_text().strip()}/api/v1/runs/a"
+    trainer.samples(3)
+    until(lambda: openings_of(trainer.run))
+    rules_file.write_text(RULES.replace("> 10", "> 30"))
+    until(lambda: len(openings_of(trainer.run)) == 2)
+    trainer.sample(loss=1.0, grad_norm=50.0)
+    until(lambda: any(isinstance(record, Decision) for record in derived_in(trainer.run)))
+    [rule] = httpx.get(url, timeout=5).json()["data"]["rules"]
+    assert (rule["expr"], rule["mode"], rule["last_decision"]["verdict"]) == ("grad_norm > 30", "observe", "observe")
+    assert [opened.mode for opened in openings_of(trainer.run)] == ["observe", "observe"]
+    assert interventions_of(trainer.run) == []

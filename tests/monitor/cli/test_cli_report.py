@@ -130,6 +130,21 @@ def test_requests_that_nobody_answered(trainer: ScriptedTrainer) -> None:
     driver.close()
 
 
+def test_rules_that_only_observed(trainer: ScriptedTrainer, rules: Path) -> None:
+    """Their texts are found, in the mode that the monitor gave them; of files that are named, too."""
+    driver = Driver(trainer.run, load_rules([str(rules)]).with_mode("observe"))
+    trainer.samples(60)
+    trainer.sample(loss=1.0, grad_norm=50.0)
+    driver.drain(0.0)
+    driver.close()
+    for arguments in ((), ("--rules", rules)):
+        said = page_of(trainer, *arguments).said()
+        assert "GradientExplosion would have acted: scale_lr by 0.5" in said
+        assert "Nothing, in mode observe: it reports that it would have done this:" in said
+        assert f"{rules} mode observe" in said
+        assert "not the texts" not in said
+
+
 def test_charts(recorded: ScriptedTrainer) -> None:
     """Each signal has one, told in words as well; marks lead to their incidents, which are there."""
     page = page_of(recorded)

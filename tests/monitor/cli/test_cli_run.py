@@ -8,7 +8,8 @@ from pathlib import Path
 import psutil
 import pytest
 
-from tests.monitor.helpers import BAD_RULES, until
+from tests.monitor.helpers import BAD_RULES, openings_of, until
+from trainguard_wire import RunDirectory
 
 REPOSITORY = Path(__file__).parents[3]
 TRAINING = """\
@@ -25,6 +26,21 @@ until(lambda: interventions_of(trainer.run))
 trainer.apply(interventions_of(trainer.run)[0])
 trainer.goodbye()
 sys.exit(5)
+"""
+WATCHED = """\
+import os, sys, time
+from pathlib import Path
+sys.path.insert(0, {repository!r})
+from tests.monitor import helpers
+from tests.monitor.helpers import ScriptedTrainer, derived_in, interventions_of, until
+helpers.START = time.time()
+trainer = ScriptedTrainer(Path(os.environ["TRAINGUARD_RUNS"]) / "demo")
+trainer.hello()
+trainer.sample(loss=1.0, grad_norm=50.0)
+until(lambda: any(getattr(record, "verdict", "") == "observe" for record in derived_in(trainer.run)))
+trainer.sample(loss=1.0, grad_norm=1.0)
+trainer.goodbye()
+sys.exit(len(interventions_of(trainer.run)))
 """
 
 
@@ -57,6 +73,18 @@ def test_guards_a_training_and_sums_up(base: list[str], tmp_path: Path) -> None:
     assert "demo: 1 intervention, 1 action applied" in done.stderr
     assert "status page at http://127.0.0.1:" in done.stderr
     assert "Traceback" not in done.stderr
+
+
+def test_in_mode_observe_nothing_acts(base: list[str], tmp_path: Path) -> None:
+    """The training is told nothing; what the rules would have done is said at the end, and in the journal."""
+    script = tmp_path / "train.py"
+    script.write_text(WATCHED.format(repository=str(REPOSITORY)))
+    done = _run(*base[:-1], "--mode", "observe", "--", sys.executable, str(script))
+    assert done.returncode == 0, done.stderr
+    assert f"watching {tmp_path / 'made'} in mode observe, status page at" in done.stderr
+    assert "demo: no interventions, would have acted 1 time\n" in done.stderr
+    [opened] = openings_of(RunDirectory(tmp_path / "made" / "demo"))
+    assert opened.mode == "observe"
 
 
 def test_hints_when_no_run_appears(base: list[str]) -> None:

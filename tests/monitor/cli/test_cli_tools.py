@@ -1,4 +1,4 @@
-"""The commands for rules: check, test, replay, schema, explain."""
+"""The commands for rules: check, test, replay, schema, explain, pack."""
 
 import json
 import subprocess
@@ -167,6 +167,19 @@ def test_replay_under_other_rules(recorded: RunDirectory, tmp_path: Path) -> Non
     assert "as it really went" in found["note"]
 
 
+def test_replay_knows_the_rules_of_a_run_that_was_only_observed(
+    trainer: ScriptedTrainer, book: RuleBook, rules_file: Path
+) -> None:
+    """The same texts are the same rules, in whatever mode they judged."""
+    driver = Driver(trainer.run, book.with_mode("observe"))
+    trainer.sample(loss=1.0, grad_norm=50.0)
+    driver.drain(0.0)
+    driver.close()
+    found = data("replay", trainer.run.path, "--rules", rules_file, "--json")
+    assert found["same_rules"] is True
+    assert found["decisions"][0]["replayed"] == found["decisions"][0]["recorded"]
+
+
 def test_replay_for_people(recorded: RunDirectory, rules_file: Path) -> None:
     """A table, counts and the note; no bar where there is no terminal."""
     result = run("replay", recorded.path, "--rules", rules_file)
@@ -331,10 +344,30 @@ def test_explain_what_is_not_there(rules_file: Path, tmp_path: Path) -> None:
     assert "bad.yaml:5:" in run("explain", "X", "--rules", tmp_path / "bad.yaml").stderr
 
 
+# -- pack --------------------------------------------------------------------------------------------------
+
+
+def test_pack_prints_a_file_that_is_the_pack(tmp_path: Path) -> None:
+    """Byte for byte, so it is the same rules."""
+    for name in ("stability", "published/zclip"):
+        (tmp_path / "mine.yaml").write_text(run("pack", name).stdout)
+        assert load_rules([tmp_path / "mine.yaml"]).sha256 == load_rules([name]).sha256
+
+
+def test_pack_lists_what_there_is() -> None:
+    """Each on a line, with what it is; a name that is none gets a suggestion, and exit code 2."""
+    lines = run("pack").stdout.splitlines()
+    assert [line.partition(": ")[0] for line in lines] == list(shipped_packs())
+    assert "stability: safe to switch on by default." in lines
+    wrong = run("pack", "stabilty")
+    assert (wrong.exit_code, wrong.stdout) == (2, "")
+    assert "no shipped pack 'stabilty'; did you mean 'stability'?" in wrong.stderr
+
+
 # -- all of them -------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("command", ["check", "test", "replay", "schema", "explain"])
+@pytest.mark.parametrize("command", ["check", "test", "replay", "schema", "explain", "pack"])
 def test_help_is_quick_and_tells_the_exit_codes(command: str) -> None:
     """Neither rules nor rich nor torch are loaded for it."""
     script = (

@@ -9,7 +9,7 @@ import random
 import pytest
 
 from tests.support.telemetry import ALL_ACTIONS, goodbye, hello, sample, saved
-from trainguard_rules import CatchUp, Engine, load_text
+from trainguard_rules import CatchUp, Engine, RuleBook, load_text
 from trainguard_wire import (
     Ack,
     Action,
@@ -154,13 +154,13 @@ def suffixes(decision: Decision) -> set[str]:
     return {suffix for suffix in ("escalate", "revert") if decision.actions and f".{suffix}." in decision.actions[0].id}
 
 
-def take_over(rules: str, came: list[Came], made: list[list[Derived]], at: int) -> tuple[Engine, CatchUp]:
+def take_over(rules: RuleBook, came: list[Came], made: list[list[Derived]], at: int) -> tuple[Engine, CatchUp]:
     """An engine of these rules that catches up with the first ``at`` things that came, all of it under other rules."""
     records: list[Input | Derived] = []
     for record, derived in zip(came[:at], made[:at], strict=True):
         records += [record] if isinstance(record, Input) else []
         records += derived
-    engine = Engine(load_text(rules))
+    engine = Engine(rules)
     catchup = CatchUp(engine, "new", Chain("old", 0, records, [], []))
     for record in came[:at]:
         if not isinstance(record, Input):
@@ -175,7 +175,7 @@ def test_the_same_rules_go_on_as_if_nothing_had_happened(seed: int) -> None:
     """From any point of the run on, byte for byte."""
     came, made = story(seed)
     for at in random.Random(seed).sample(range(1, len(came)), 6):
-        engine, _ = take_over(SAME, came, made, at)
+        engine, _ = take_over(load_text(SAME), came, made, at)
         for record, wanted in zip(came[at:], made[at:], strict=True):
             assert engine.feed(record).journal == wanted
 
@@ -214,7 +214,7 @@ def test_other_rules_decide_nothing_in_hindsight(seed: int) -> None:
     came, made = story(seed)
     changed = RULES.replace("grad > 3", "grad > 0").replace("2 * mean", "1.1 * mean").replace("guard: Asks", "guard: B")
     at = len(came) * 2 // 3
-    engine, _ = take_over(changed, came, made, at)
+    engine, _ = take_over(load_text(changed), came, made, at)
     old = Engine(load_text(RULES))
     for record in came[:at]:
         old.feed(record)

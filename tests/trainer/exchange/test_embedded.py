@@ -148,6 +148,23 @@ def test_a_run_without_a_fault_is_the_plain_run(run_dir: Path) -> None:
     assert openings(run_dir)[0].rules == "stability"
 
 
+def test_in_mode_observe_the_run_is_the_plain_run(run_dir: Path, rules: Path) -> None:
+    """Bit for bit, faults and all; the journal has what would have been done, and the mode."""
+    plain = Run()
+    with Guard(plain.model, plain.optimizer, run_dir=run_dir.with_name("alone"), checkpoint_every=10) as guard:
+        train(plain, guard, 40, bad=[30])
+    run = Run()
+    with embedded(run, run_dir, rules, mode="observe") as guard:
+        train(run, guard, 40, bad=[30])
+        assert guard.errors == {}
+    assert_same(plain.model.state_dict(), run.model.state_dict())
+    [decision] = [record for record in derived(run_dir) if isinstance(record, Decision)]
+    assert (decision.step, decision.verdict, len(decision.actions)) == (30, "observe", 2)
+    assert [(opened.rules, opened.mode) for opened in openings(run_dir)] == [(str(rules), "observe")]
+    with pytest.raises(ValueError, match="mode is 'watch', wanted 'act' or 'approve' or 'observe'"):
+        Guard(run.model, run.optimizer, run_dir=run_dir, monitor="embedded", mode="watch")  # type: ignore[arg-type]
+
+
 def test_the_run_has_its_monitor_while_the_guard_is_open(run_dir: Path, rules: Path) -> None:
     """Nobody else can drive it until then."""
     run, lock = Run(), RunDirectory(run_dir).monitor_lock

@@ -21,6 +21,7 @@ from trainguard.faults import Faults
 from trainguard_rules import CatchUp, Engine, RuleBook, load_rules
 from trainguard_wire import Control, Delivered, Derived, Input, LeaseHeld, RunDirectory, Telemetry, __version__
 from trainguard_wire.hold import Hold, opened_here
+from trainguard_wire.journal import Mode
 
 
 class Embedded:
@@ -35,9 +36,12 @@ class Embedded:
         self._begin(None)
 
     @classmethod
-    def of(cls, rules: Sequence[str], clock: Clock, faults: Faults) -> "Embedded":
-        """With these packs and rule files. Raises `RuleFileError`, a ValueError, which names every problem."""
-        return cls(load_rules(rules), clock, faults)
+    def of(cls, rules: Sequence[str], mode: Mode, clock: Clock, faults: Faults) -> "Embedded":
+        """With these packs and rule files, no rule freer than ``mode``.
+
+        Raises `RuleFileError`, a ValueError, which names every problem.
+        """
+        return cls(load_rules(rules).with_mode(mode), clock, faults)
 
     def take(self, run: RunDirectory) -> bool:
         """Hold the run, and fold what was written before. False where it has a monitor already, which is said.
@@ -124,6 +128,7 @@ class Embedded:
             rules=", ".join(self._book.sources),
             rules_sha256=self._book.sha256,
             from_record=plan.from_record,
+            mode=self._book.mode,
         )
         if self._hold is not None:
             self._hold.outbox.record([opened, *plan.missing])
