@@ -1,9 +1,11 @@
 """The face: what it says of itself, in which order, and what it takes."""
 
+import gc
 import json
 import math
 import os
 import re
+import weakref
 from pathlib import Path
 from typing import Any
 
@@ -11,8 +13,8 @@ import pytest
 import torch
 from torch import nn
 
-from tests.trainer.support import Monitor, Run, assert_same
-from trainguard import Guard
+from tests.trainer.support import Monitor, Run, assert_same, weights_of
+from trainguard import Guard, Knob
 from trainguard.measuring.readout import Readout
 from trainguard_wire import Goodbye, Lease, RunDirectory, __version__
 from trainguard_wire.signals import SIGNALS
@@ -159,6 +161,55 @@ def test_a_state_that_is_none_is_refused(state: dict[str, Any], run_dir: Path) -
         pytest.raises(ValueError, match="not the state of a guard"),
     ):
         guard.load_state_dict(state)
+
+
+def test_a_state_that_is_none_in_part_changes_nothing(run_dir: Path) -> None:
+    """Whichever part it is."""
+    run, knob = (
+        Run(lambda parameters: torch.optim.SGD(parameters, lr=0.1, weight_decay=0.01)),
+        Knob.number(1, min=0, max=9),
+    )
+    with Guard(run.model, run.optimizer, run_dir=run_dir, checkpoint_every=None, knobs={"k": knob}) as guard:
+        before = json.loads(json.dumps(guard.state_dict()))
+        other = {"step": 7, "lr": {"scale": 0.5, "ceiling": None}, "weight_decay": {"scale": 2.0}, "knobs": {"k": 3.0}}
+        other |= {"gate": {"nonfinite": True}, "skipping": {"until": 9}}
+        for part in other:
+            with pytest.raises(ValueError, match="not the state of a guard"):
+                guard.load_state_dict({**other, part: {"k": "rubbish"}})
+            assert (guard.state_dict(), knob.value) == (before, 1.0)
+        guard.load_state_dict(other)
+        assert (guard.num_steps, knob.value) == (7, 3.0)
+
+
+def test_a_lazy_model_is_saved_once_it_has_parameters(run_dir: Path, monitor: Monitor) -> None:
+    """Before that there is nothing to save, and nothing to say."""
+    model = torch.nn.Sequential(torch.nn.LazyLinear(4), torch.nn.ReLU(), torch.nn.LazyLinear(3))
+    with Guard(model, torch.optim.SGD(model.parameters(), lr=0.1), run_dir=run_dir) as guard:
+        model(torch.randn(4, 8)).sum().backward()
+        weights = weights_of(model)
+        guard.step(1.0)
+        assert guard.errors == {}
+        monitor.promote(0)
+        monitor.ask(("restore_checkpoint", {}))
+        guard.step(1.0)
+        assert_same(model.state_dict(), weights)
+    assert monitor.last_ack().checkpoint == 0
+
+
+def test_what_is_closed_leaves_nothing_behind(run_dir: Path, monitor: Monitor) -> None:
+    """No hook on the optimizer, and nobody but the guard holds the model."""
+    run = Run(lambda parameters: torch.optim.SGD(parameters, lr=0.1, weight_decay=0.01))
+    guard = Guard(run.model, run.optimizer, run_dir=run_dir)
+    monitor.ask(("scale_lr", {"factor": 0.5}), ("scale_weight_decay", {"factor": 2}))
+    run.train(guard, 3)
+    assert run.optimizer._optimizer_step_post_hooks
+    guard.close()
+    assert not run.optimizer._optimizer_step_post_hooks
+    assert not any(module._forward_hooks or module._forward_pre_hooks for module in run.model.modules())
+    model = weakref.ref(run.model)
+    del run, guard
+    gc.collect()
+    assert model() is None
 
 
 def test_default_run_directory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

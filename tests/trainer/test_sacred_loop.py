@@ -84,6 +84,26 @@ def test_clip_leaves_the_gradients_torch_leaves(
     assert_same(gradients(ours), gradients(theirs))
 
 
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16], ids=str)
+def test_the_norm_of_16_bits_is_measured_in_32(dtype: torch.dtype, run_dir: Path) -> None:
+    """What torch clips by is coarse, and infinite from 65,504 on; what the gate and the rules see is neither."""
+    run = Run()
+    run.model.to(dtype)
+    with Guard(run.model, run.optimizer, run_dir=run_dir, checkpoint_every=None, every={"layers": 1}) as guard:
+        guard.gate.configure(nonfinite=True)
+        for size in (0.3, 25_000.0):
+            for parameter in run.model.parameters():
+                parameter.grad = torch.full_like(parameter, size)
+            grads = [parameter.grad.double() for parameter in run.model.parameters()]
+            guard.clip_(1.0)
+            guard.step()
+            assert guard.last["grad_norm"] == pytest.approx(
+                float(torch.cat([g.flatten() for g in grads]).norm()), rel=1e-5
+            )
+            assert guard.last["gated"] == 0
+    assert guard.last["grad_norm"] > 65_504
+
+
 @pytest.mark.parametrize("share", [0.5, 0.9, 0.9985, 0.9995, 1.0, 1.1])
 @pytest.mark.parametrize("max_norm", [1e-6, 1e-4, 1.0])
 def test_clip_close_to_the_limit(max_norm: float, share: float, run_dir: Path) -> None:

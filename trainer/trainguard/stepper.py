@@ -16,6 +16,7 @@ All of it is timed, but for saving, acting and waiting in lockstep: see `Overhea
 from collections.abc import Iterable, Mapping
 
 from torch import Tensor
+from torch.nn.parameter import is_lazy
 
 from trainguard import arguments
 from trainguard.checkpoints.base import Checkpoints
@@ -39,6 +40,7 @@ class Stepper:
         self._ticks, self._time = parts.clock.ticks, parts.clock.time
         self._faults, self._progress = parts.faults, parts.progress
         self._meter, self._readout, self._emitter, self._inbox = parts.meter, parts.readout, parts.emitter, inbox
+        self._model = settings.model
         self._levers, self._update, self._pausing = parts.levers, parts.update, parts.pausing
         self._overhead = parts.overhead
         self._ranks = parts.ranks
@@ -63,8 +65,8 @@ class Stepper:
         self._meter.arm(1)
 
     def begin(self) -> None:
-        """Save the state there is before the first step, once."""
-        if not self._begun and not self.closed:
+        """Save the state there is before the first step, once. A lazy module has one after its first forward pass."""
+        if not self._begun and not self.closed and not any(map(is_lazy, self._model.parameters())):
             self._begun = True
             if self._checkpointer is not None:
                 self._checkpointer.save_quietly(in_loop=False)
@@ -175,7 +177,7 @@ class Stepper:
         self.closed = True
         with self._faults.around("close"):
             self._update.settle()
-            self._levers.take_off()
+            self._levers.close()
             self._meter.disarm()
         with self._faults.around("close"):
             self._tell_the_rest(outcome)

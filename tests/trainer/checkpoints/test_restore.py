@@ -14,6 +14,7 @@ from torch.optim.swa_utils import AveragedModel
 
 from tests.trainer.support import Monitor, Run, assert_same, settle, weights_of
 from trainguard import Guard
+from trainguard.checkpoints import rng
 from trainguard.checkpoints.optimizer_state import restore_moments
 from trainguard.checkpoints.plain import plain
 
@@ -395,3 +396,14 @@ def _stored(state: Any, path: Path) -> Path:
     path.mkdir()
     torch.save(state, path / "x.pt")
     return path / "x.pt"
+
+
+def test_a_process_with_fewer_cuda_devices_takes_back_as_many_as_it_has(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Weights and moments are back by then: it is no time to fail."""
+    state, taken = rng.capture(), list[Any]()
+    states = [torch.full((16,), number, dtype=torch.uint8) for number in range(4)]
+    monkeypatch.setattr(torch.cuda, "is_initialized", lambda: True)
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
+    monkeypatch.setattr(torch.cuda, "set_rng_state_all", taken.extend)
+    rng.restore({**state, "cuda": states})
+    assert taken == states[:2]

@@ -82,6 +82,7 @@ def test_bounds_of_scale_lr(
         ({"factor": "half"}, "factor is 'half'"),
         ({"factor": True}, "factor is True"),
         ({"factor": 0.5, "min": -1}, "min is -1"),
+        ({"factor": 0.5, "min": 5, "max": 1}, "min is 5, wanted no more than max, which is 1"),
         ({"factor": 0.5, "minimum": 1e-5}, "unknown parameter minimum"),
         ({"lr": 0}, "lr is 0, wanted a number above 0"),
         ({"lr": 0.1, "hold": "yes"}, "hold is 'yes', wanted true or false"),
@@ -201,7 +202,7 @@ def test_rewarm_in_steps_is_a_ceiling_that_rises_and_goes(run_dir: Path, monitor
 def test_rewarm_in_epochs_counts_whole_epochs(run_dir: Path, monitor: Monitor) -> None:
     """The ceiling rises with the epoch handed to the guard; a loop that hands none is refused."""
     run = Run()
-    ramp = {"start_lr": 0.02, "base_lr": 0.1, "over": 2, "unit": "epochs"}
+    ramp = {"start_lr": 0.02, "base_lr": 0.1, "over": 2}
     with Guard(run.model, run.optimizer, run_dir=run_dir, checkpoint_every=None) as guard:
         monitor.ask(("rewarm_lr", ramp))
         run.train(guard, 1)

@@ -55,6 +55,14 @@ def test_a_confident_mistake() -> None:
     assert "activation_sparsity" not in found
 
 
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16], ids=str)
+def test_16_bits_are_compared_in_32(dtype: torch.dtype) -> None:
+    """As by the guard: what is a little below the threshold, and the threshold in 16 bits, are told apart."""
+    x = torch.tensor([[0.1, 1.0]]).to(dtype)
+    found = robustness_indicators(nn.Sequential(nn.ReLU()), x, torch.tensor([1]))
+    assert found["activation_sparsity"] == (0.5 if float(x[0, 0]) < 0.1 else 0.0)
+
+
 def test_it_leaves_no_trace() -> None:
     """Modes of mixed models, buffers, gradients, hooks and random numbers are as before."""
     model, (x, y) = Net().train(), batch()

@@ -125,6 +125,9 @@ def test_disabled_leaves_the_optimizer_alone() -> None:
     scheduler = LargeLRScheduler(optimizer_of(0.123, 0.4), LargeLRConfig(enabled=False))
     assert set(rates(scheduler, 120)) == {0.123}
     assert scheduler.get_last_lr() == [0.123, 0.4]
+    scheduler.optimizer.param_groups[0]["lr"] = 0.05  # somebody else's business
+    scheduler.step()
+    assert [group["lr"] for group in scheduler.optimizer.param_groups] == scheduler.get_last_lr() == [0.05, 0.4]
 
 
 @pytest.mark.parametrize("at", [0, 1, 4, 5, 6, 50, 99, 100, 130])

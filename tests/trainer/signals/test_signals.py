@@ -190,6 +190,16 @@ def test_several_optimizers_accumulation_and_missing_gradients(run_dir: Path, mo
     assert not monitor.samples()[-1].nonfinite
 
 
+def test_targets_that_are_no_tensor_cost_nothing_else(run_dir: Path, monitor: Monitor) -> None:
+    """A list has neither shape nor device; the step's time and the logits have nothing to do with it."""
+    run = Run()
+    with Guard(run.model, run.optimizer, run_dir=run_dir, checkpoint_every=None, every={"confidence": 1}) as guard:
+        for _ in range(3):
+            loss, logits, y = run.backward()
+            guard.step(loss, logits=logits.unsqueeze(1), targets=y.tolist())
+    assert [len(monitor.series(name)) for name in ("step_seconds", "throughput", "confidence")] == [2, 2, 3]
+
+
 def test_grad_norm_is_the_one_before_clipping(run_dir: Path, monitor: Monitor) -> None:
     """clip_ hands its norm on; without gradients there is none."""
     run = Run()

@@ -53,6 +53,7 @@ def test_types(dtype: torch.dtype) -> None:
             "class_separation": formulas.class_separation(z, y),
             "class_separation_r2": formulas.class_separation_r2(z, y),
             "feature_utilization": formulas.feature_utilization(z),
+            "effective_rank": formulas.effective_rank(z),
         },
         rel=1e-4,
     )
@@ -89,6 +90,15 @@ def test_a_class_without_variance() -> None:
     alone = values_of(pairs[1:], torch.tensor([0, 1, 1]))["class_separation"]
     assert alone == pytest.approx(formulas.class_separation(pairs[1:].numpy(), np.array([0, 1, 1])))
     assert np.isnan(values_of(pairs, torch.arange(4))["class_separation"])
+
+
+@pytest.mark.parametrize("value", [0.0, 2.5])
+def test_features_that_have_collapsed_are_not_separated(value: float) -> None:
+    """0, which a rule can compare, on the CPU and elsewhere."""
+    features, targets = torch.full((8, 4), value), torch.arange(8) // 4
+    assert values_of(features, targets)["class_separation"] == 0
+    rows = module._anywhere(features, targets)
+    assert module.class_separation(rows, rows.classes) == 0
 
 
 def test_features_that_are_not_finite() -> None:
@@ -134,16 +144,19 @@ def test_many_rows_are_sampled() -> None:
     assert values_of(features, targets) == pytest.approx(values_of(*one_in_11))
 
 
+FREE = {"feature_utilization", "effective_rank"}
+
+
 @pytest.mark.parametrize(
     ("shape", "targets", "expected"),
     [
-        ((6, 3), None, {"feature_utilization"}),
-        ((6, 3), torch.rand(6), {"feature_utilization"}),
-        ((6, 3), torch.zeros(5, dtype=torch.long), {"feature_utilization"}),
-        ((6, 2, 2), torch.tensor([0, 1] * 3), {"feature_utilization", "class_separation", "class_separation_r2"}),
-        ((1, 3), None, set()),
+        ((6, 3), None, FREE),
+        ((6, 3), torch.rand(6), FREE),
+        ((6, 3), torch.zeros(5, dtype=torch.long), FREE),
+        ((6, 2, 2), torch.tensor([0, 1] * 3), FREE | {"class_separation", "class_separation_r2"}),
+        ((1, 3), None, {"effective_rank"}),
         ((0, 3), torch.zeros(0, dtype=torch.long), set()),
-        ((5,), None, {"feature_utilization"}),
+        ((5,), None, FREE),
     ],
 )
 def test_shapes(shape: tuple[int, ...], targets: torch.Tensor | None, expected: set[str]) -> None:

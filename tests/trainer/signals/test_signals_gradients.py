@@ -87,7 +87,7 @@ def test_layers() -> None:
     model(torch.ones(1, 2)).sum().backward()
     model[0].bias.grad = None
     before = {name: float(p.grad.norm()) for name, p in model.named_parameters() if p.grad is not None}
-    view = StepView(norms=clip_grads_(list(model.parameters()), 1e-3))
+    view = StepView(norms=clip_grads_(list(model.parameters()), 1e-3)[1])
     assert layers_of(model, StepView()) == pytest.approx(
         {name: float(model.get_parameter(name).grad.norm()) for name in ["0.weight", "1.weight", "1.bias"]}
     )
@@ -119,6 +119,36 @@ def test_rms_ratio(dtype: torch.dtype, steps: list[int]) -> None:
         ratios.append(measure(sensor, StepView(step=step))["rms_ratio"])
     assert ratios == pytest.approx(formulas.rms_ratios(gradients, steps), rel=1e-4)
     assert ratios[0] == pytest.approx(1)
+
+
+@pytest.mark.parametrize("every", [1, 10, 100])
+def test_rms_ratio_begins_at_any_step(every: int) -> None:
+    """In a resumed run, and where parameters begin to train, as in a run that starts there."""
+    runs = []
+    for start in (0, 5000, 10**6):
+        torch.manual_seed(0)
+        model = with_gradients((30, 20))
+        sensor, ratios = RmsRatio(model), []
+        for number in range(1, 8):
+            model[0].grad.normal_()
+            ratios.append(measure(sensor, StepView(step=start + every * number))["rms_ratio"])
+        runs.append(ratios)
+    assert runs[0] == pytest.approx([1.0] * 7, abs=0.2)
+    assert runs[1:] == [pytest.approx(runs[0], rel=1e-5)] * 2
+
+
+def test_rms_ratio_of_complex_gradients() -> None:
+    """Two numbers for each, as Adam has it; one that is missing counts as zeros."""
+    torch.manual_seed(0)
+    model = nn.ParameterList([torch.zeros(3, 4, dtype=torch.complex64)])
+    real = nn.ParameterList([torch.zeros(3, 4, 2)])
+    sensors = RmsRatio(model), RmsRatio(real)
+    for step in (1, 2, 3, 4):
+        model[0].grad = None if step == 3 else torch.randn(3, 4, dtype=torch.complex64) * step
+        real[0].grad = None if step == 3 else torch.view_as_real(model[0].grad)
+        ratio, expected = (measure(sensor, StepView(step=step)) for sensor in sensors)
+        assert ratio == expected
+        assert (ratio["rms_ratio"] > 0.9) == (step != 3)
 
 
 def test_rms_ratio_sees_a_gradient_that_outgrows_its_past() -> None:

@@ -104,6 +104,15 @@ def test_kappa_compressibility_of_many_weights_comes_from_a_sample() -> None:
     assert value == pytest.approx(1 - np.linalg.norm(top) / np.linalg.norm(w), rel=0.01)
 
 
+def test_complex_weights_count_by_their_size() -> None:
+    """Alone and beside real ones, which come first or last."""
+    torch.manual_seed(0)
+    for dtypes in ([torch.complex64], [torch.float32, torch.complex64], [torch.complex128, torch.float64]):
+        model = nn.ParameterList([torch.randn(40, 5, dtype=dtype) * 0.2 for dtype in dtypes])
+        sizes = nn.ParameterList([weight.detach().abs() for weight in model])
+        assert measure(Weights(model)) == pytest.approx(measure(Weights(sizes)), rel=1e-5)
+
+
 def test_weights_that_are_not_finite_or_all_zero() -> None:
     """NaN is not small, and it shows in what it makes unknown; nothing but zeros has no shape."""
     broken = measure(Weights(model_of(torch.tensor([float("nan"), 0.001, 0.05, 3.0]))))

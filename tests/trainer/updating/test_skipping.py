@@ -145,6 +145,7 @@ def test_set_gate_configures_the_gate_from_the_next_step_on(run_dir: Path, monit
     ("kind", "params", "reason"),
     [
         ("skip_steps", {}, "count is None, wanted a whole number of at least 1"),
+        ("skip_steps", {"count": 1000001}, "count is 1000001, wanted a whole number of at most 1000000"),
         ("skip_steps", {"count": 0}, "count is 0, wanted a whole number of at least 1"),
         ("skip_steps", {"count": 1.5}, "count is 1.5"),
         ("set_gate", {"factor": 1}, "factor is 1, wanted a number above 1"),

@@ -90,11 +90,13 @@ class Params:
             return None
         return self.whole(name, at_least=at_least)
 
-    def whole(self, name: str, *, at_least: int) -> int:
+    def whole(self, name: str, *, at_least: int, at_most: int | None = None) -> int:
         """A whole number; JSON may have made it a float."""
         value = self._values.pop(name, None)
         if not _is_number(value) or not isfinite(value) or value != int(value) or value < at_least:
             raise Refused(f"{name} is {value!r}, wanted a whole number of at least {at_least}")
+        if at_most is not None and value > at_most:
+            raise Refused(f"{name} is {value!r}, wanted a whole number of at most {at_most}")
         return int(value)
 
     def flag(self, name: str, *, default: bool) -> bool:

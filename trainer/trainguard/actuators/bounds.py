@@ -16,8 +16,11 @@ class Scaling:
     @classmethod
     def parse(cls, params: Params) -> "Scaling":
         """``{factor, min=0.0, max=None}``. Raises `Refused`."""
-        scaling = cls(params.number("factor", above=0.0), params.number("min", 0.0), params.number_or_none("max"))
+        factor = params.number("factor", above=0.0)  # a revert may need more than a rule may ask for
+        scaling = cls(factor, params.number("min", 0.0), params.number_or_none("max"))
         params.end()
+        if scaling.high is not None and scaling.low > scaling.high:
+            raise Refused(f"min is {scaling.low:g}, wanted no more than max, which is {scaling.high:g}")
         return scaling
 
     def apply(self, value: float) -> float:

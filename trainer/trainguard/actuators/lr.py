@@ -13,7 +13,8 @@ class ScaleLr:
     """``scale_lr {factor, min=0.0, max=None, recover_over=None}``: multiply the learning rate of all groups.
 
     From the next step on, for good; with ``recover_over``, coming back by equal ratios over so many steps. ``min``
-    and ``max`` bound the learning rate in effect in the first group, at the moment of the action.
+    and ``max`` bound the learning rate of the first group under all factors, at the moment of the action; a ceiling of
+    `RewarmLr` is not looked at.
     """
 
     kind = "scale_lr"
@@ -67,7 +68,7 @@ class SetLr:
 
 
 class RewarmLr:
-    """``rewarm_lr {start_lr, base_lr, over, unit}``: a ceiling on the learning rate that rises linearly.
+    """``rewarm_lr {start_lr, base_lr, over, unit="epochs"}``: a ceiling on the learning rate that rises linearly.
 
     From ``start_lr`` in the next step to ``base_lr`` after ``over`` whole ``steps`` or ``epochs``, then gone.
     Replaces a ceiling that is there.
@@ -79,8 +80,11 @@ class RewarmLr:
         self._learning_rate = learning_rate
 
     def act(self, params: Params, at: Progress) -> Pending:
-        start_lr, base_lr = params.number("start_lr"), params.number("base_lr", above=0.0)
-        over, unit = params.whole("over", at_least=1), cast(Unit, params.choice("unit", "steps", "epochs"))
+        start_lr, base_lr = params.number("start_lr", above=0.0), params.number("base_lr", above=0.0)
+        over, unit = (
+            params.whole("over", at_least=1),
+            cast(Unit, params.choice("unit", "steps", "epochs", default="epochs")),
+        )
         params.end()
         if start_lr > base_lr:
             raise Refused(f"start_lr is {start_lr:g}, wanted no more than base_lr, which is {base_lr:g}")

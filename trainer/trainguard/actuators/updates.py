@@ -20,7 +20,7 @@ class SkipSteps:
         self._skipping = skipping
 
     def act(self, params: Params, at: Progress) -> Pending:
-        count = params.whole("count", at_least=1)
+        count = params.whole("count", at_least=1, at_most=1_000_000)
         params.end()
         skipping, step = self._skipping, at.step
         before = skipping.left(step)

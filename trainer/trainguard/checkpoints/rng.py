@@ -25,11 +25,12 @@ def capture() -> dict[str, Any]:
 
 
 def restore(state: Mapping[str, Any]) -> None:
+    """Those that are there: a process with fewer CUDA devices takes back as many as it has."""
     torch.set_rng_state(state["torch"].clone())  # of a view into a larger tensor, torch reads from where that begins
     version, words, gauss = state["python"]
     random.setstate((version, tuple(words.tolist()), gauss))
     if "cuda" in state and _cuda_in_use():
-        torch.cuda.set_rng_state_all(state["cuda"])
+        torch.cuda.set_rng_state_all(state["cuda"][: torch.cuda.device_count()])
     numpy = sys.modules.get("numpy")
     if "numpy" in state and numpy is not None:
         name, keys, *rest = state["numpy"]

@@ -33,7 +33,8 @@ class TrainingState:
     def capture(self, *, in_loop: bool) -> dict[str, Any]:
         """The state as a plain tree of live tensors; the data's position only ``in_loop``.
 
-        Raises TypeError, naming the place, for state that has no plain form.
+        A gradient scaler reads its numbers for it, which waits for the accelerator; else nothing waits. Raises
+        TypeError, naming the place, for state that has no plain form.
         """
         own = self.capture_own(in_loop=in_loop)
         return {

@@ -48,6 +48,12 @@ class Levers:
         except Exception as error:
             self._faults.note("weight_decay", error)
 
+    def close(self) -> None:
+        """Take off, for good."""
+        self.take_off()
+        self.learning_rate.overlay.close()
+        self.weight_decay.overlay.close()
+
     def keep(self) -> Callable[[], None]:
         """What takes back all that is changed from now on. It raises what a knob's own ``set`` raises."""
         state, turn_back = self.state_dict(), self.knobs.keep()
@@ -69,9 +75,17 @@ class Levers:
         }
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
-        """Raises KeyError, TypeError, AttributeError and ValueError for what is no state."""
+        """Raises KeyError, TypeError, AttributeError and ValueError for what is no state, and changes nothing then."""
+        before = self.state_dict()
+        try:
+            self._load(state)
+        except Exception:
+            self._load({**before, "knobs": {}})  # none is turned by then
+            raise
+
+    def _load(self, state: Mapping[str, Any]) -> None:
         self.learning_rate.load_state_dict(state["lr"])
         self.weight_decay.load_state_dict(state["weight_decay"])
-        self.knobs.load_state_dict(state.get("knobs", {}))
         self.gate.load_state_dict(state.get("gate", {}))
         self.skipping.load_state_dict(state.get("skipping", {"until": 0}))
+        self.knobs.load_state_dict(state.get("knobs", {}))

@@ -12,6 +12,7 @@ from typing import Any
 import torch
 from torch import Tensor
 from torch.optim import Optimizer
+from torch.utils.hooks import RemovableHandle
 
 Number = float | Tensor
 Change = Callable[[int, Number], Number]
@@ -48,6 +49,11 @@ class Overlay:
         for sheet in self._sheets:
             sheet.take_off()
 
+    def close(self) -> None:
+        """Once it is off for good: leave nothing on the optimizers."""
+        for sheet in self._sheets:
+            sheet.close()
+
 
 class _Sheet:
     """The overlay on one optimizer, off again right after its step: a scheduler may run before anybody looks."""
@@ -55,7 +61,7 @@ class _Sheet:
     def __init__(self, optimizer: Optimizer, name: str) -> None:
         self._optimizer, self._name = optimizer, name
         self._originals: list[tuple[dict[str, Any], Number]] = []
-        self._has_hook = False
+        self._hook: RemovableHandle | None = None
 
     @property
     def groups(self) -> list[dict[str, Any]]:
@@ -63,9 +69,8 @@ class _Sheet:
 
     def put_on(self, change: Change, first: int) -> None:
         self.take_off()
-        if not self._has_hook:
-            self._optimizer.register_step_post_hook(lambda *_: self.take_off())
-            self._has_hook = True
+        if self._hook is None:
+            self._hook = self._optimizer.register_step_post_hook(lambda *_: self.take_off())
         written: set[int] = set()
         for index, group in enumerate(self.groups, first):
             value = group.get(self._name)
@@ -85,6 +90,10 @@ class _Sheet:
                     group[self._name].copy_(original)
             else:
                 group[self._name] = original
+
+    def close(self) -> None:
+        if self._hook is not None:
+            self._hook.remove()
 
     def _write_into(self, group: dict[str, Any], value: Tensor, index: int, change: Change) -> None:
         """Others hold the tensor: its value is changed, not its place."""

@@ -13,6 +13,7 @@ from torch import Tensor, nn
 
 from trainguard.recipes.config import LargeLRConfig
 from trainguard.signals.activations import activations_of
+from trainguard.signals.counting import counts_below
 
 
 @torch.no_grad()
@@ -80,7 +81,7 @@ class _Activations:
 
     def _count(self, module: nn.Module, inputs: object, output: Tensor) -> None:
         self._num_all += output.numel()
-        self._num_small += int((output.abs() < self._threshold).sum())
+        self._num_small += int(counts_below(output, self._threshold)[0])
         self._num_zero += int((output == 0).sum())
 
     def shares(self) -> dict[str, float]:

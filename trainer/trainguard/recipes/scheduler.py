@@ -82,7 +82,7 @@ class LargeLRScheduler(LRScheduler):
     def get_lr(self) -> list[float | Tensor]:
         """The learning rate of each group at the present position."""
         if not self.config.enabled:
-            return list(self.base_lrs)
+            return [group["lr"] for group in self.optimizer.param_groups]
         lr = lr_at(self.config, self.epoch)
         return [lr * ratio for ratio in self.group_ratios]
 

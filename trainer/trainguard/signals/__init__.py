@@ -8,7 +8,6 @@ from trainguard.measuring.overhead import Overhead
 from trainguard.settings import Settings
 from trainguard.signals.activations import Activations
 from trainguard.signals.base import Sensor
-from trainguard.signals.effective_rank import EffectiveRank
 from trainguard.signals.features import Features, source_of
 from trainguard.signals.gradients import ClippedNorm, Gradients, Layers
 from trainguard.signals.hooks import outside_compiled
@@ -61,7 +60,7 @@ def _hooked(settings: Settings, faults: Faults) -> list[Sensor]:
         sensors.append(Activations(model, watched, faults))
     if visible:
         is_source = settings.features is not None
-        sensors += [Features(visible[0], is_source, faults), EffectiveRank(visible[0], is_source, faults)]
+        sensors.append(Features(visible[0], is_source, faults))
     if num_hidden := len(settings.activations) - len(watched):
         logger.warning("%s activation modules lie in compiled code, where they cannot be watched", num_hidden)
     if source and not visible:

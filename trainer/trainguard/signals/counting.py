@@ -13,6 +13,8 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn import Parameter
 
+from trainguard.signals.norms import wide
+
 Count = int | Tensor
 _PIECE = 1 << 22
 
@@ -23,7 +25,7 @@ def counts_below(tensor: Tensor, *thresholds: float) -> list[Count]:
     for piece in pieces(tensor):
         array = as_numpy(piece)
         if array is None:
-            sizes = _wide(piece).abs()
+            sizes = piece.to(wide(piece.dtype) or piece.dtype).abs()
             below: Sequence[Count] = [(sizes < limit).sum() for limit in thresholds]
         else:
             below = array_below(np.abs(array), thresholds)
@@ -73,8 +75,3 @@ def pieces(tensor: Tensor) -> Iterator[Tensor]:
     else:
         flat = tensor.view(-1)
         yield from (flat[start : start + _PIECE] for start in range(0, len(flat), _PIECE))
-
-
-def _wide(tensor: Tensor) -> Tensor:
-    """With enough bits to tell a value from the threshold."""
-    return tensor.float() if tensor.dtype in (torch.float16, torch.bfloat16) else tensor

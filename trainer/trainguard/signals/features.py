@@ -18,6 +18,7 @@ from torch import Tensor, nn
 
 from trainguard.faults import Faults
 from trainguard.signals.base import Sensor, StepView, Value, every
+from trainguard.signals.effective_rank import effective_rank
 from trainguard.signals.hooks import Hooks
 from trainguard.signals.sampling import stride_for
 
@@ -25,12 +26,13 @@ ROW_LIMIT = 4096
 
 
 class Features(Sensor):
-    """``class_separation``, ``class_separation_r2`` and ``feature_utilization``.
+    """``class_separation``, ``class_separation_r2``, ``feature_utilization`` and, on request, ``effective_rank``.
 
     ``class_separation``: sum over classes of ||mu_c - mu|| / sigma_c^2, as the seed has it, with mu_c the mean of the
     class, mu that of all rows, and sigma_c^2 the variance within the class, the mean of ||z - mu_c||^2 over its rows.
     Classes with one row have no variance and are left out. Features that shrink raise it: its unit is 1/z.
-    NaN where no class has two rows; infinite, or very large, where the rows of a class are all equal.
+    NaN where no class has two rows; infinite, or very large, where the rows of a class are all equal. A class whose
+    mean is that of all rows adds 0, so that features which have collapsed into one point are not separated.
 
     ``class_separation_r2``: 1 - d_within / d_between of |z|, with d_within the mean over classes of the mean cosine
     distance between two rows of the class, d_between the mean over all ordered pairs of classes, a class with
@@ -40,10 +42,12 @@ class Features(Sensor):
 
     ``feature_utilization``: share of features with a standard deviation (over n - 1) above 0.1 over the rows, as the
     seed has it. A feature with a NaN counts as unused. No value for fewer than two rows; NaN on an accelerator.
+
+    ``effective_rank``: of the rows that count, between 1, where all point one way, and the smaller of n and d.
     """
 
     name = "features"
-    signals = every(class_separation=100, class_separation_r2=100, feature_utilization=100)
+    signals = every(class_separation=100, class_separation_r2=100, feature_utilization=100, effective_rank=None)
 
     def __init__(self, module: nn.Module, is_source: bool, faults: Faults) -> None:
         """``is_source``: the module puts the features out; else it takes them in."""
@@ -70,6 +74,8 @@ class Features(Sensor):
                 values["class_separation"] = class_separation(rows, rows.classes)
             if "class_separation_r2" in due:
                 values["class_separation_r2"] = class_separation_r2(rows, rows.classes)
+        if "effective_rank" in due:
+            values["effective_rank"] = effective_rank(rows.counting(rows.features))
         return values
 
     def disarm(self) -> None:
@@ -158,7 +164,8 @@ def class_separation(rows: Rows, classes: Classes) -> Tensor:
     counts, means = classes.counts, _means(rows, classes, rows.features)
     mean = counts @ means / counts.sum()
     variances = _sums(rows, classes, _square_distances(classes, means, rows.features)) / counts
-    terms = torch.linalg.vector_norm(means - mean, dim=1) / variances
+    distances = torch.linalg.vector_norm(means - mean, dim=1)
+    terms = torch.where(distances == 0, 0.0, distances / variances)
     total = torch.where(counts > 1, terms, 0.0).sum()
     return torch.where((counts > 1).any(), total, torch.nan)
 

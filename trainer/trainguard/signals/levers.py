@@ -11,7 +11,8 @@ class LeverSensor(Sensor):
     """``gated``, ``skipped``, ``lr``, ``lr_scale`` and ``weight_decay``.
 
     ``gated``: updates that the gate dropped since it was last measured; None while the gate is off.
-    ``skipped``: 1 in a step whose update ``skip_steps`` had dropped, else 0; None before it was ever asked to.
+    ``skipped``: 1 in a step whose update ``skip_steps`` had dropped, else 0; None before it was ever asked to, here or
+    in the run that this one resumes.
     ``lr``: learning rate in effect in the step, first param group, trainguard's factor included.
     ``lr_scale``: the factor by which trainguard changed it in the step; 1 where it did not.
     ``weight_decay``: the largest of the param groups in the step; not offered where the optimizer knows none.

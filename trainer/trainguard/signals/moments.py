@@ -34,7 +34,7 @@ class RmsRatio(Sensor):
 
     A missing gradient counts as zero, and so does a sparse one. Elements whose gradients were all zero add nothing.
     Gradients below 1e-19 vanish when squared. A NaN or infinite gradient makes the ratio so, and v does not learn
-    it. When other parameters begin to train, v starts anew.
+    it. When other parameters begin to train, v starts anew, and so it does in a resumed run: it is in no state.
     """
 
     name = "rms_ratio"
@@ -50,6 +50,7 @@ class RmsRatio(Sensor):
         self._owners = torch.zeros(0)
         self._weight = 0.0
         self._last_step = 0
+        self._knows_cadence = False
 
     def before_step(self, view: StepView, due: AbstractSet[str]) -> Mapping[str, Value]:
         parameters = matrices(self._parameters)
@@ -71,7 +72,7 @@ class RmsRatio(Sensor):
     def _begin(self, squares: Tensor, sizes: list[int]) -> None:
         """With nothing learned yet. ``_owners`` tells of each element which tensor it is of."""
         device = squares.device
-        self._moment, self._weight = torch.zeros_like(squares), 0.0
+        self._moment, self._weight, self._knows_cadence = torch.zeros_like(squares), 0.0, False
         self._sizes = torch.tensor(sizes, dtype=squares.dtype).to(device, non_blocking=True)
         owners = torch.arange(len(sizes)).repeat_interleave(torch.tensor(sizes))
         self._owners = owners.to(device, non_blocking=True)
@@ -83,6 +84,9 @@ class RmsRatio(Sensor):
         """
         share = 1.0 - self.beta ** max(1, step - self._last_step)
         self._last_step = step
+        if self._weight and not self._knows_cadence:  # the first measurement stands for as many steps as the second
+            self._moment *= share / self._weight
+            self._weight, self._knows_cadence = share, True
         self._weight += share * (1.0 - self._weight)
         learned = self._moment.lerp(squares, share)
         if squares.is_cpu:
@@ -103,10 +107,12 @@ _TINY = torch.finfo(torch.float32).tiny
 
 
 def _dense_grad(parameter: Tensor) -> Tensor:
+    """Zeros where there is none, or a sparse one. A complex one is two numbers for each, as for Adam."""
     grad = parameter.grad
     if grad is None or grad.layout is not torch.strided:
-        return torch.zeros((), device=parameter.device).expand(parameter.shape)
-    return grad
+        shape = (*parameter.shape, 2) if parameter.is_complex() else parameter.shape
+        return torch.zeros((), device=parameter.device).expand(shape)
+    return torch.view_as_real(grad.resolve_conj()) if grad.is_complex() else grad
 
 
 def matrices(parameters: Parameters) -> list[Tensor]:

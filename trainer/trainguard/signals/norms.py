@@ -41,7 +41,7 @@ def total_norm(grads: list[Tensor]) -> float | Tensor:
     """The L2 norm of at least one gradient together; a number on the CPU, where that is two kernels less."""
     if not (grads[0].is_cpu and alike(grads)):
         return grad_norms(grads).total
-    each = [norm.item() for norm in torch._foreach_norm(grads, 2.0, dtype=_wide(grads[0].dtype))]
+    each = [norm.item() for norm in torch._foreach_norm(grads, 2.0, dtype=wide(grads[0].dtype))]
     return math.sqrt(sum(norm * norm for norm in each))
 
 
@@ -51,8 +51,8 @@ def norms(tensors: list[Tensor], order: float = 2.0) -> Tensor:
     Numbers of 16 bits are summed up in 32.
     """
     if alike(tensors):
-        return torch.stack(torch._foreach_norm(tensors, order, dtype=_wide(tensors[0].dtype)))
-    each = [torch.linalg.vector_norm(_dense(t), order, dtype=_wide(t.dtype)).float() for t in tensors]
+        return torch.stack(torch._foreach_norm(tensors, order, dtype=wide(tensors[0].dtype)))
+    each = [torch.linalg.vector_norm(_dense(t), order, dtype=wide(t.dtype)).float() for t in tensors]
     return torch.stack([norm.to(each[0].device) for norm in each])
 
 
@@ -76,6 +76,6 @@ def _dense(tensor: Tensor) -> Tensor:
     return tensor.coalesce().values() if tensor.layout is torch.sparse_coo else tensor
 
 
-def _wide(dtype: torch.dtype) -> torch.dtype | None:
-    """The type to sum up in, where it is not the type itself."""
+def wide(dtype: torch.dtype) -> torch.dtype | None:
+    """The type to compute in, where it is not the type itself: that of 16 bits is float32."""
     return torch.float32 if dtype in (torch.float16, torch.bfloat16) else None

@@ -16,6 +16,7 @@ from torch import Tensor
 
 from trainguard.signals.base import Sensor, StepView, Value, every
 from trainguard.signals.counting import on_host
+from trainguard.signals.norms import wide
 from trainguard.signals.sampling import stride_for
 
 FEW_CLASSES = 64
@@ -83,7 +84,7 @@ class BiasConflict(Sensor):
             raise ValueError(f"groups have shape {shapes}, wanted one group and one target for each row of logits")
         targets, groups = (of.to(logits.device, non_blocking=True) for of in (targets, groups))
         classes = targets.long().clamp(0, logits.shape[-1] - 1)
-        log_shares = torch.log_softmax(logits, dim=-1, dtype=_wide(logits))
+        log_shares = torch.log_softmax(logits, dim=-1, dtype=wide(logits.dtype))
         losses = -log_shares.gather(-1, classes.unsqueeze(-1)).squeeze(-1)
         losses = torch.where(classes == targets, losses, 0.0)
         return {"bias_conflict_loss_share": torch.where(groups != targets, losses, 0.0).sum() / losses.sum()}
@@ -99,7 +100,7 @@ def mean_largest_share(logits: Tensor) -> float | Tensor:
     if logits.is_cpu and logits.shape[-1] <= FEW_CLASSES:
         rows = logits if logits.dim() == 2 else logits.flatten(0, -2)
         logits, axis = rows.t().contiguous(), 0
-    return on_host(torch.softmax(logits, axis, dtype=_wide(logits)).amax(axis).mean())
+    return on_host(torch.softmax(logits, axis, dtype=wide(logits.dtype)).amax(axis).mean())
 
 
 def prediction_entropy(logits: Tensor) -> float | Tensor:
@@ -121,7 +122,7 @@ def classes_last(view: StepView) -> Tensor | None:
     logits = view.logits
     if logits is None or logits.dim() < 2:
         return None
-    if view.targets is not None and logits.dim() > 2:
+    if isinstance(view.targets, Tensor) and logits.dim() > 2:
         targets = view.targets.shape
         if targets == logits.shape[:1] + logits.shape[2:] and targets != logits.shape[:-1]:
             logits = logits.movedim(1, -1)
@@ -133,7 +134,3 @@ def _some_rows(logits: Tensor, limit: int) -> Tensor:
     stride = stride_for(logits.numel(), limit)
     longest = max(range(logits.dim() - 1), key=lambda axis: logits.shape[axis])
     return logits if stride == 1 else logits.movedim(longest, 0)[::stride]
-
-
-def _wide(logits: Tensor) -> torch.dtype | None:
-    return torch.float32 if logits.dtype in (torch.float16, torch.bfloat16) else None

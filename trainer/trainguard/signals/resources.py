@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from collections.abc import Set as AbstractSet
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from trainguard.signals.base import Sensor, StepView, Value, every
 
@@ -19,9 +19,9 @@ class Time(Sensor):
 
     ``step_seconds``: from the end of the last guarded step to the end of this one. Everything the loop does in
     between counts: loading data, a validation phase, the guard itself.
-    ``throughput``: samples per second: the length of the targets, or else of the logits, over step_seconds. Of
-    several micro-batches in one step the guard sees the last one only, so that the value is too small by their
-    number.
+    ``throughput``: samples per second: the length of the targets, if they are a tensor, or else of the logits, over
+    step_seconds. Of several micro-batches in one step the guard sees the last one only, so that the value is too small
+    by their number.
     """
 
     name = "time"
@@ -30,8 +30,8 @@ class Time(Sensor):
 
     def after_step(self, view: StepView, due: AbstractSet[str]) -> Mapping[str, Value]:
         values: dict[str, Value] = {"step_seconds": view.seconds}
-        batch = view.targets if view.targets is not None else view.logits
-        if view.seconds and batch is not None and batch.dim():
+        batch = view.targets if isinstance(view.targets, Tensor) else view.logits
+        if view.seconds and isinstance(batch, Tensor) and batch.dim():
             values["throughput"] = batch.shape[0] / view.seconds
         return values
 

@@ -20,7 +20,11 @@ def sample_of(tensor: Tensor, limit: int) -> Tensor:
 
 
 def sample_of_all(tensors: list[Tensor], limit: int) -> Tensor:
-    """At most ``limit`` elements of the concatenation of at least one tensor, as at least float32."""
+    """At most ``limit`` elements of the concatenation of at least one tensor, as at least float32.
+
+    A complex element is two.
+    """
+    tensors = [torch.view_as_real(tensor.resolve_conj()) if tensor.is_complex() else tensor for tensor in tensors]
     stride = stride_for(sum(tensor.numel() for tensor in tensors), limit)
     parts, position = [], 0
     for tensor in tensors:

@@ -59,7 +59,8 @@ class Weights(Sensor):
         if "pq_index" in due:
             values["pq_index"] = 1.0 - census.sum_over_norm / math.sqrt(size)
         if "kappa_compressibility" in due:
-            values["kappa_compressibility"] = kappa_compressibility(sample_of_all(weights, self.sample_limit))
+            sizes = [weight.abs() if weight.is_complex() else weight for weight in weights]
+            values["kappa_compressibility"] = kappa_compressibility(sample_of_all(sizes, self.sample_limit))
         return values
 
 

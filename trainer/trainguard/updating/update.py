@@ -36,10 +36,9 @@ class Update:
         """Clip all gradients of the model; returns their norm before. Raises what torch raises."""
         if self._scaler is not None:
             self._unscale()
-        self._norms = norms = clip_grads_(self._parameters.now(), max_norm)
-        if self._is_sharded:
-            self._norms = norms._replace(total=whole(norms.total))
-        return norms.total
+        norm, norms = clip_grads_(self._parameters.now(), max_norm)
+        self._norms = norms._replace(total=whole(norms.total)) if self._is_sharded else norms
+        return norm
 
     def prepare(self, view: StepView) -> None:
         """Once the gradients are what they will be: judge them."""
