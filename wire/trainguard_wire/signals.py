@@ -10,7 +10,7 @@ Reduction = Literal["mean", "sum", "max", "same"]
 
 
 class SignalSpec(NamedTuple):
-    """``unit`` is ``1`` for a pure number, ``ratio`` for a share between 0 and 1.
+    """``unit`` is ``1`` for a pure number, ``ratio`` for one quantity over another of its kind, mostly a share.
 
     ``over_ranks``: how the values of several ranks become one; ``same`` where they cannot differ.
     """

@@ -8,6 +8,8 @@ import torch
 from torch import Tensor
 from torch.nn import Parameter
 
+NARROW = (torch.float16, torch.bfloat16)
+
 
 class GradNorms(NamedTuple):
     """L2 norms: of all gradients together, 0-d, and of each of them, one-dimensional, in the order of parameters.
@@ -78,4 +80,4 @@ def _dense(tensor: Tensor) -> Tensor:
 
 def wide(dtype: torch.dtype) -> torch.dtype | None:
     """The type to compute in, where it is not the type itself: that of 16 bits is float32."""
-    return torch.float32 if dtype in (torch.float16, torch.bfloat16) else None
+    return torch.float32 if dtype in NARROW else None

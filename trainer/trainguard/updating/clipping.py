@@ -13,7 +13,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from trainguard.signals.norms import GradNorms, alike, grad_norms, grads_of, wide
+from trainguard.signals.norms import NARROW, GradNorms, alike, grad_norms, grads_of
 
 _SAFELY, _EPSILON = 0.999, 1e-6  # the second one is torch's
 
@@ -25,26 +25,20 @@ def clip_grads_(parameters: Sequence[Tensor], max_norm: float) -> tuple[Tensor, 
     """
     grads = grads_of(parameters)
     if grads and alike(grads):
-        measured = grad_norms(grads) if wide(grads[0].dtype) else None
-        norms = _clip(parameters, grads, max_norm)
+        each = torch.stack(torch._foreach_norm(grads, 2.0))
+        total = torch.linalg.vector_norm(each)
+        if not total.requires_grad:
+            norms = grad_norms(grads) if total.dtype in NARROW else GradNorms(total, each)
+            if not (total.is_cpu and total.item() + _EPSILON < _SAFELY * max_norm):
+                torch._foreach_mul_(grads, _coefficient(total, max_norm))
+            return total, norms
     elif any(grad.is_sparse for grad in grads):
-        measured = norms = grad_norms(grads)
+        norms = grad_norms(grads)
         for grad in grads:
             grad.mul_(_coefficient(norms.total, max_norm).to(grad.device, grad.dtype))
-    else:
-        measured = norms = GradNorms(torch.nn.utils.clip_grad_norm_(parameters, max_norm), None)
-    return norms.total, measured or norms
-
-
-def _clip(parameters: Sequence[Tensor], grads: list[Tensor], max_norm: float) -> GradNorms:
-    """Gradients that are alike."""
-    each = torch.stack(torch._foreach_norm(grads, 2.0))
-    total = torch.linalg.vector_norm(each)
-    if total.requires_grad:  # of a backward pass that can be differentiated itself
-        return GradNorms(torch.nn.utils.clip_grad_norm_(parameters, max_norm), None)
-    if not (total.is_cpu and total.item() + _EPSILON < _SAFELY * max_norm):
-        torch._foreach_mul_(grads, _coefficient(total, max_norm))
-    return GradNorms(total, each)
+        return norms.total, norms
+    total = torch.nn.utils.clip_grad_norm_(parameters, max_norm)  # also of a backward pass that can be differentiated
+    return total, GradNorms(total, None)
 
 
 def _coefficient(norm: Tensor, max_norm: float) -> Tensor:
