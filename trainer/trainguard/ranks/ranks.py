@@ -9,6 +9,7 @@ import numpy as np
 
 from trainguard.faults import Faults, describe
 from trainguard.progress import Progress
+from trainguard.ranks.meeting import meet
 from trainguard.ranks.rounds import (
     ASKS,
     GATHER,
@@ -55,15 +56,19 @@ class Ranks:
 
     @classmethod
     def join(cls, lockstep: float | None, progress: Progress, faults: Faults) -> "Ranks | None":
-        """All ranks have to come here. None, which is noted, where they do not find together.
+        """None, which is noted, where not all ranks come here, or do not find together.
 
         While rank 0 waits in lockstep, the others wait for rank 0.
         """
         try:
+            meet()
             return cls(Rounds(PATIENCE + (lockstep or 0.0)), progress, faults)
+        except Parted as parted:
+            why = str(parted)
         except Exception as error:
-            faults.note("ranks", f"no group of all ranks: {describe(error)}; rank 0 reports, and nothing is acted upon")
-            return None
+            why = f"no group of all ranks: {describe(error)}"
+        faults.note("ranks", f"{why}: rank 0 reports for itself alone, and nothing is acted upon")
+        return None
 
     def hear(self, topic: str, hearer: Hear) -> None:
         self._hearers[topic] = hearer
