@@ -86,7 +86,7 @@ def test_clip_leaves_the_gradients_torch_leaves(
 
 @pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16], ids=str)
 def test_the_norm_of_16_bits_is_measured_in_32(dtype: torch.dtype, run_dir: Path) -> None:
-    """What torch clips by is coarse, and infinite from 65,504 on; what the gate and the rules see is neither."""
+    """What torch clips by is coarse, and infinite above 65,504; what the gate and the rules see is neither."""
     run = Run()
     run.model.to(dtype)
     with Guard(run.model, run.optimizer, run_dir=run_dir, checkpoint_every=None, every={"layers": 1}) as guard:

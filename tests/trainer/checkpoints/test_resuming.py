@@ -41,7 +41,7 @@ def test_what_was_saved_before_the_loop_loaded_its_own_is_no_way_back(
 
 def test_the_lines_of_the_page_go_on_from_a_checkpoint(run_dir: Path, monitor: Monitor) -> None:
     """Bit for bit, with what an action had changed before."""
-    page = (Path(__file__).parents[3] / "docs/operating.md").read_text(encoding="utf-8")
+    page = (Path(__file__).parents[3] / "docs/checkpoints.md").read_text(encoding="utf-8")
     (lines,) = re.findall(r"```python\n(saved = torch.load.*?)```", page, re.DOTALL)
     lines = lines.replace("runs/a/checkpoints/step-00000500", str(run_dir / "checkpoints/step-00000003"))
 
