@@ -114,7 +114,11 @@ class JointState:
         self._compare(None)
 
     def _compare(self, failed: str | None) -> None:
-        said = self._ranks.exchange(failed)
+        """Where they part over it, too: this rank's state is what it is by now."""
+        try:
+            said = self._ranks.exchange(failed)
+        except Parted:
+            return
         if None in said and any(said):
             rank, reason = next((rank, each) for rank, each in enumerate(said) if each is not None)
             self._ranks.part(f"rank {rank} took back a part of a checkpoint only: {reason}")
