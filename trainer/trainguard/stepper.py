@@ -23,6 +23,7 @@ from trainguard.checkpoints.base import Checkpoints
 from trainguard.exchange.emitter import Outcome
 from trainguard.exchange.inbox import Inbox
 from trainguard.measuring.readout import Reading
+from trainguard.ranks.world import TOO_EARLY, num_ranks
 from trainguard.settings import Settings
 from trainguard.signals.base import Measured, StepView
 from trainguard.wiring import Instruments, Seat
@@ -43,7 +44,7 @@ class Stepper:
         self._model = settings.model
         self._levers, self._update, self._pausing = parts.levers, parts.update, parts.pausing
         self._overhead = parts.overhead
-        self._ranks = parts.ranks
+        self._ranks, self._num_ranks = parts.ranks, parts.num_ranks
         self._budget = parts.budget(settings.budget)
         self._waits = settings.lockstep is not None
         self._polls_always = (
@@ -85,6 +86,8 @@ class Stepper:
             return
         if not self._begun:
             self.begin()
+        if self._last_step is None:
+            self._look_for_ranks()
         began = self._ticks()
         self._view = view
         self._progress.epoch = None if epoch is None else self._whole_epoch(epoch)
@@ -95,6 +98,12 @@ class Stepper:
         except Exception as error:
             self._faults.note("step", error)
         self._own_seconds += self._ticks() - began
+
+    def _look_for_ranks(self) -> None:
+        """Before the first step: those that were not there when the guard was made are too many to act alone."""
+        if self._num_ranks == 1 and num_ranks() > 1:
+            self._faults.note("ranks", TOO_EARLY)
+            self._inbox.refuse_all(TOO_EARLY)
 
     def optimize(self) -> None:
         """The optimizers' own step; their exceptions come out."""

@@ -30,7 +30,7 @@ from trainguard.ranks.joint import Joint
 from trainguard.ranks.ranks import Ranks
 from trainguard.ranks.readings import JointReadout
 from trainguard.ranks.state import JointState
-from trainguard.ranks.world import num_ranks, rank
+from trainguard.ranks.world import num_ranks, rank, warn_of_ranks_to_come
 from trainguard.settings import Settings
 from trainguard.signals.gradients import LAYERS
 from trainguard.updating.update import Update
@@ -49,7 +49,9 @@ class Instruments:
 
     def __init__(self, settings: Settings) -> None:
         self.clock, self.faults, self.progress = Clock(), Faults(), Progress()
-        self.ranks = Ranks.join(settings.lockstep, self.progress, self.faults) if num_ranks() > 1 else None
+        warn_of_ranks_to_come()
+        self.num_ranks = num_ranks()
+        self.ranks = Ranks.join(settings.lockstep, self.progress, self.faults) if self.num_ranks > 1 else None
         self.emitter = Emitter(self.progress, self.clock, self.faults)
         self.levers, self.pausing = Levers(settings, self.faults), Pausing(self.clock, self.faults, self.ranks)
         self.update = Update(settings, self.levers.gate, self.levers.skipping, self.faults)
@@ -83,7 +85,7 @@ class Instruments:
     ) -> Checkpoints | None:
         """None where none are wanted, or ranks are not together. What an earlier process left half done goes."""
         ranks = self.ranks
-        if every is None or (num_ranks() > 1 and not (ranks and ranks.together)):
+        if every is None or (self.num_ranks > 1 and not (ranks and ranks.together)):
             return None
         state = TrainingState(settings, self.data, self.faults)
         joint = None if ranks is None else JointState(state, ranks, self.progress, self.faults)
@@ -110,7 +112,7 @@ class Instruments:
         if self.ranks is not None:
             kinds = common(self.ranks, [actuator.kind for actuator in offered])
             offered = [Joint(each, self.ranks, self.levers) for each in offered if each.kind in kinds]
-        elif num_ranks() > 1:
+        elif self.num_ranks > 1:
             offered = []
         return Inbox(offered, checkpointer, emitter=self.emitter, progress=self.progress, faults=self.faults)
 
@@ -169,7 +171,7 @@ class Seat:
             started=parts.clock.time(),
             signals=tuple(name for name in parts.meter.names if name != LAYERS),
             actions=inbox.kinds,
-            world_size=num_ranks(),
+            world_size=parts.num_ranks,
             version=__version__,
             knobs=parts.levers.knobs.info(),
             monitor="process" if self.judge is None else "embedded",

@@ -59,6 +59,7 @@ class Inbox:
         self._checkpointer = checkpointer
         self._emitter, self._progress, self._faults = emitter, progress, faults
         self._seen: set[str] = set()
+        self._refusal = ""
         self.pending: list[_Waiting] = []
 
     @property
@@ -67,6 +68,10 @@ class Inbox:
 
     def connect(self, source: ControlSource) -> None:
         self._source = source
+
+    def refuse_all(self, reason: str) -> None:
+        """From now on nothing is carried out."""
+        self._refusal = reason
 
     def poll(self) -> bool:
         """Carry out what has come since the last call; whether anything has."""
@@ -124,6 +129,8 @@ class Inbox:
 
     def _objection(self, intervention: Intervention) -> _Objection | None:
         at = self._progress
+        if self._refusal:
+            return _Objection("refused", self._refusal)
         if intervention.generation != at.generation:
             return _Objection(
                 "refused", f"decided in generation {intervention.generation}, this is generation {at.generation}"
