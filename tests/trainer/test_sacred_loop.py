@@ -1,5 +1,6 @@
 """A run that nobody acts upon is the run it would have been, and no failure of ours reaches it."""
 
+import fcntl
 import json
 import random
 import resource
@@ -18,7 +19,7 @@ import torch
 from tests.trainer.support import Monitor, Run, assert_same, weights_of
 from trainguard import Guard, Knob
 from trainguard.signals.base import Sensor, StepView, every
-from trainguard_wire import CheckpointSaved, Lease, RunDirectory
+from trainguard_wire import CheckpointSaved, RunDirectory
 from trainguard_wire.signals import SIGNALS
 
 EVERY_SIGNAL = dict.fromkeys(SIGNALS, 1)
@@ -288,7 +289,8 @@ def test_a_lease_held_by_another_trainer(run_dir: Path, said: pytest.LogCaptureF
     """Training goes on unwatched, and writes nothing into the other's directory."""
     directory = RunDirectory(run_dir)
     directory.create()
-    with Lease.take(directory.trainer_lock):
+    with directory.trainer_lock.open("w") as file:  # as a process has it that is not this one
+        fcntl.flock(file, fcntl.LOCK_EX)
         check_goes_on_unwatched(run_dir, said, "already has a trainer")
     assert not directory.exists()
     assert list(directory.checkpoints.iterdir()) == []

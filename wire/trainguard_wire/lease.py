@@ -14,10 +14,13 @@ import msgspec
 
 
 class LeaseHeld(RuntimeError):
-    """Somebody else holds the lease. ``holder`` is what they wrote about themselves, where it can be read."""
+    """Somebody else holds the lease. ``holder`` is what they wrote about themselves, where it can be read.
 
-    def __init__(self, path: Path, holder: str) -> None:
-        self.path, self.holder = path, holder
+    ``is_own``: it is another `Lease` of this process.
+    """
+
+    def __init__(self, path: Path, holder: str, *, is_own: bool) -> None:
+        self.path, self.holder, self.is_own = path, holder, is_own
         super().__init__(f"{path.parent}: this run already has a {path.stem} ({holder})")
 
 
@@ -30,11 +33,13 @@ class _Holder(msgspec.Struct):
 
 
 class Lease:
-    """Hold with `Lease.take`, give back with `release` or as a context manager."""
+    """Hold with `Lease.take`, give back with `release` or as a context manager. One that is dropped ends, too."""
 
     def __init__(self, path: Path, fd: int) -> None:
         self.path = path
-        self._fd: int | None = fd
+        self._fd = fd
+        self._close = weakref.finalize(self, os.close, fd)
+        self._close.atexit = False
         _held.add(self)
 
     @classmethod
@@ -52,9 +57,11 @@ class Lease:
         return cls(path, fd)
 
     def release(self) -> None:
-        if self._fd is not None:
-            os.close(self._fd)
-            self._fd = None
+        self._close()
+
+    def is_of(self, fd: int) -> bool:
+        """Whether it is held, and its file is this open one."""
+        return self._close.alive and os.path.sameopenfile(self._fd, fd)
 
     def __enter__(self) -> "Lease":
         return self
@@ -68,7 +75,8 @@ def _lock(fd: int, path: Path) -> None:
     try:
         fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
-        raise LeaseHeld(path, _describe(os.pread(fd, 4096, 0))) from None
+        is_own = any(lease.is_of(fd) for lease in list(_held))
+        raise LeaseHeld(path, _describe(os.pread(fd, 4096, 0)), is_own=is_own) from None
     os.ftruncate(fd, 0)
     os.pwrite(fd, msgspec.json.encode(_Holder(os.getpid(), socket.gethostname())), 0)
 

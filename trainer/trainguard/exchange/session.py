@@ -5,6 +5,7 @@ all control there is: it was meant for a process before this one. Only then it w
 that may write control at once.
 """
 
+import gc
 from collections.abc import Iterator
 from dataclasses import dataclass
 
@@ -12,6 +13,7 @@ from trainguard_wire import (
     CodecError,
     Control,
     Lease,
+    LeaseHeld,
     RecordReader,
     RunDirectory,
     RunInfo,
@@ -33,9 +35,9 @@ class Session:
 
     @classmethod
     def open(cls, directory: RunDirectory) -> "Session":
-        """Take the seat. Raises `OSError` where the directory can't be used, `LeaseHeld` where it is taken."""
+        """Take the seat. Raises `OSError` where the directory can't be used, RuntimeError where it is taken."""
         directory.create()
-        lease = Lease.take(directory.trainer_lock)
+        lease = _lease(directory)
         try:
             generation = next_generation(directory)
             control = directory.read_control()
@@ -53,6 +55,23 @@ class Session:
         self.control.close()
         self.telemetry.close()
         self.lease.release()
+
+
+def _lease(directory: RunDirectory) -> Lease:
+    """Also where an earlier guard of this process was dropped without an end, as by a notebook's cell run again."""
+    try:
+        return Lease.take(directory.trainer_lock)
+    except LeaseHeld as problem:
+        if not problem.is_own:
+            raise
+    gc.collect()  # a guard is full of cycles
+    try:
+        return Lease.take(directory.trainer_lock)
+    except LeaseHeld:
+        another = f"{directory.path}: an earlier guard of this process has this run"
+        raise RuntimeError(
+            f"{another}; call its close() before you make the next, or give that another run_dir"
+        ) from None
 
 
 def next_generation(directory: RunDirectory) -> int:
