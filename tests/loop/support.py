@@ -5,27 +5,39 @@ import os
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 from tests.support.processes import server
 from trainguard.demo.__main__ import main
-from trainguard_wire import RunDirectory, Telemetry
+from trainguard.demo.faults import Faults
 from trainguard_wire.segments import RecordReader
 
 STEPS_PER_EPOCH = 45
 
 
 class Training:
-    """``python -m trainguard.demo``, begun; what it says on standard error is beside its ``result``."""
+    """``python -m trainguard.demo``, begun; what it says on standard error is beside its ``result``.
 
-    def __init__(self, result: Path, *arguments: str) -> None:
+    With ``--faults`` it stands still before each step of ``halts``, until it is let go: what a test does at a step
+    of the run then depends on no one's speed.
+    """
+
+    def __init__(self, result: Path, *arguments: str, halts: Iterable[int] = ()) -> None:
         self._result, self._said = result, result.with_suffix(".stderr")
+        self._halts = Halts(halts)
         command = ["trainguard.demo", "--result", str(result), *arguments]
-        self.process = server.Process(target=_train, args=(command, self._said), daemon=True)
+        self.process = server.Process(target=_train, args=(command, self._said, self._halts), daemon=True)
         self.process.start()
+
+    def halted(self) -> None:
+        """Wait until it stands at the next of its halts."""
+        assert self._halts.reached.acquire(timeout=60), "it does not come to its next halt"
+
+    def go_on(self) -> None:
+        self._halts.free.release()
 
     def end(self) -> list[str]:
         """Wait for its end, which must not be a failure; what it said."""
@@ -41,8 +53,28 @@ class Training:
         return data
 
 
-def _train(command: list[str], said: Path) -> None:
+class Halts:
+    """Steps before which a training stands still, and what it and the test tell each other there."""
+
+    def __init__(self, steps: Iterable[int]) -> None:
+        self._steps = frozenset(steps)
+        self.reached, self.free = server.Semaphore(0), server.Semaphore(0)
+
+    def put_on(self, faults: type[Faults]) -> None:
+        strike = faults.strike
+
+        def halting(struck: Faults, step: int, *what: Any) -> Any:
+            if step in self._steps:
+                self.reached.release()
+                self.free.acquire()
+            return strike(struck, step, *what)
+
+        faults.strike = halting  # type: ignore[method-assign]
+
+
+def _train(command: list[str], said: Path, halts: Halts) -> None:
     sys.argv = command
+    halts.put_on(Faults)
     for stream, path in ((sys.stdout, os.devnull), (sys.stderr, said)):
         with open(path, "w") as file:
             os.dup2(file.fileno(), stream.fileno())
@@ -72,22 +104,6 @@ def until(condition: Callable[[], object], seconds: float = 60.0) -> None:
     while not condition():
         assert time.monotonic() < deadline, f"not within {seconds} s: {condition}"
         time.sleep(0.005)
-
-
-class Progress:
-    """How far a run has come, by its telemetry."""
-
-    def __init__(self, run: RunDirectory) -> None:
-        self._reader: RecordReader[Telemetry] = run.read_telemetry()
-        self.step = 0
-
-    def reached(self, step: int) -> Callable[[], bool]:
-        def look() -> bool:
-            for record in self._reader.read():
-                self.step = max(self.step, record.step)
-            return self.step >= step
-
-        return look
 
 
 def everything(reader: RecordReader[Any]) -> list[Any]:

@@ -5,38 +5,63 @@ what a fold over the telemetry derives.
 """
 
 import random
+import subprocess
 import time
 from collections import Counter
+from collections.abc import Callable, Iterator
+from pathlib import Path
 
 import pytest
 
-from tests.loop.support import Progress, Training, everything, monitor
+from tests.loop.support import STEPS_PER_EPOCH, Training, everything, monitor, until
 from trainguard_rules import Engine, load_rules
 from trainguard_wire import Ack, Intervention, Opened, RunDirectory
 
-EPOCHS = 60
-BURST, CORRUPTION = round(0.3 * EPOCHS * 45), round(0.5 * EPOCHS * 45)
+EPOCHS = 40
+BURST, CORRUPTION, END = (round(share * EPOCHS * STEPS_PER_EPOCH) for share in (0.3, 0.5, 1))
+Start = Callable[..., tuple[Training, RunDirectory]]
 
 
 @pytest.fixture
-def started(tmp_path):
-    """A run with both faults, started, and its directory."""
-    run = RunDirectory(tmp_path / "runs" / "a")
-    training = Training(tmp_path / "result.json", "--faults", "--epochs", str(EPOCHS), "--run-dir", str(run.path))
-    yield training, run
-    training.process.kill()
-    training.process.join()
+def start(tmp_path: Path) -> Iterator[Start]:
+    """Starts a run with both faults, which halts at the steps given: the training, and the run's directory."""
+    begun = []
+
+    def start(*halts: int) -> tuple[Training, RunDirectory]:
+        run = RunDirectory(tmp_path / "runs" / "a")
+        arguments = ("--faults", "--epochs", str(EPOCHS), "--run-dir", str(run.path))
+        begun.append(Training(tmp_path / "result.json", *arguments, halts=halts))
+        return begun[-1], run
+
+    yield start
+    for training in begun:
+        training.process.kill()
+        training.process.join()
+
+
+def kill(victim: "subprocess.Popen[bytes]") -> None:
+    victim.kill()
+    victim.wait()
+
+
+def told(run: RunDirectory) -> list[Intervention]:
+    return [m for m in everything(run.read_control()) if isinstance(m, Intervention)]
+
+
+def opened_by(run: RunDirectory) -> set[int]:
+    """Process ids of the monitors that have written in the journal."""
+    return {record.pid for record in everything(run.read_journal()) if isinstance(record, Opened)}
 
 
 def check(run):
     """No action told twice or done twice, and the journal is what the telemetry gives; returns the acks applied."""
-    interventions = [m for m in everything(run.read_control()) if isinstance(m, Intervention)]
+    interventions = told(run)
     assert len({i.id for i in interventions}) == len(interventions), "told once"
     telemetry = everything(run.read_telemetry())
     acks = [r for r in telemetry if isinstance(r, Ack)]
     assert max(Counter(ack.action for ack in acks).values()) == 1, "answered once"
-    told = {action.id for i in interventions for action in i.actions}
-    assert {ack.action for ack in acks} == told, "everything told was heard"
+    asked = {action.id for i in interventions for action in i.actions}
+    assert {ack.action for ack in acks} == asked, "everything told was heard"
     engine = Engine(load_rules(["stability"]))
     derived = [record for fed in telemetry for record in engine.feed(fed).journal]
     journal = [record for record in everything(run.read_journal()) if not isinstance(record, Opened)]
@@ -44,54 +69,65 @@ def check(run):
     return [ack for ack in acks if ack.status == "applied"]
 
 
-def test_killed_between_two_faults(started):
+def test_killed_between_two_faults(start):
     """The first monitor deals with the first fault, the second, started later, with the second."""
-    training, run = started
-    progress = Progress(run)
+    training, run = start(BURST - 10, BURST + 60, CORRUPTION - 10, CORRUPTION + 60)
     with monitor(run.path.parent) as first:
-        while not progress.reached(BURST + 100)():
-            time.sleep(0.005)
-        first.kill()
-        first.wait()
+        training.halted()
+        training.go_on()
+        training.halted()
+        until(lambda: told(run))
+        kill(first)
+    training.go_on()
     with monitor(run.path.parent):
+        training.halted()
+        training.go_on()
+        training.halted()
+        until(lambda: told(run)[-1].step >= CORRUPTION)
+        training.go_on()
         data = training.finish()
-    applied = check(run)
-    restored = [ack.checkpoint for ack in applied if ack.kind == "restore_checkpoint"]
+    restored = [ack.checkpoint for ack in check(run) if ack.kind == "restore_checkpoint"]
     assert any(checkpoint < BURST for checkpoint in restored)
     assert any(BURST < checkpoint < CORRUPTION for checkpoint in restored)
     assert data["accuracy"] > 0.95
 
 
-def test_dead_while_the_fault_strikes(started):
+def test_dead_while_the_fault_strikes(start):
     """Nobody watches when the tensor is corrupted; the monitor that comes later still saves the run."""
-    training, run = started
-    progress = Progress(run)
+    late = CORRUPTION + 300
+    training, run = start(BURST - 10, CORRUPTION - 60, late)
     with monitor(run.path.parent) as first:
-        while not progress.reached(CORRUPTION - 60)():
-            time.sleep(0.005)
-        first.kill()
-        first.wait()
-    while not progress.reached(CORRUPTION + 300)():
-        time.sleep(0.005)
+        training.halted()
+        training.go_on()
+        training.halted()
+        until(lambda: told(run))
+        kill(first)
+    training.go_on()
+    training.halted()
+    assert all(each.step < CORRUPTION for each in told(run))
     with monitor(run.path.parent):
+        until(lambda: told(run)[-1].expires_step > late)
+        training.go_on()
         data = training.finish()
-    applied = check(run)
-    late = [ack for ack in applied if ack.kind == "restore_checkpoint" and ack.step > CORRUPTION + 300]
-    assert late
-    assert all(ack.checkpoint < CORRUPTION for ack in late)
+    restores = [ack for ack in check(run) if ack.kind == "restore_checkpoint" and ack.step >= late]
+    assert restores
+    assert all(ack.checkpoint < CORRUPTION for ack in restores)
     assert data["accuracy"] > 0.95
 
 
-def test_killed_again_and_again(started):
+def test_killed_again_and_again(start):
     """Wherever the kills fall, each action is told once, done once, and on record."""
-    training, run = started
+    halts = (BURST - 20, BURST + 60, CORRUPTION - 20, CORRUPTION + 60, CORRUPTION + 300)
+    training, run = start(*halts)
     moments = random.Random(0)
-    while training.process.is_alive():
+    for _ in halts:
+        training.halted()
         with monitor(run.path.parent) as victim:
-            time.sleep(moments.uniform(0.0, 0.5))
-            victim.kill()
-            victim.wait()
+            until(lambda: victim.pid in opened_by(run))
+            training.go_on()
+            time.sleep(moments.uniform(0.0, 0.1))
+            kill(victim)
     with monitor(run.path.parent):
-        pass  # the last one reads what is left, and writes down what was missed
-    training.end()
+        training.end()
     check(run)
+    assert len(opened_by(run)) == len(halts) + 1, "each of them had taken the run up"
