@@ -2,12 +2,9 @@
 
 import os
 import signal
-import time
 from math import inf, nan
 from pathlib import Path
 
-import pytest
-import torch
 from click.testing import CliRunner
 
 from benchmarks.rescue.__main__ import main
@@ -15,13 +12,7 @@ from benchmarks.rescue.catalogue import all_faults, all_guards, all_workloads
 from benchmarks.rescue.matrix import Cell, Course, cells, read, run_all, run_cell
 from benchmarks.rescue.scores import Reference, Share, delay_of, score
 from tests.support.processes import server
-
-
-@pytest.fixture(autouse=True)
-def _threads():
-    before = torch.get_num_threads()
-    yield
-    torch.set_num_threads(before)
+from tests.support.waiting import until
 
 
 def course(guard: str, fault: str, final: float, *, acted: tuple[int, ...] = (), seed: int = 0) -> Course:
@@ -102,9 +93,7 @@ def test_an_interrupted_run_ends_soon_and_is_taken_up_where_it_was(tmp_path: Pat
     arguments += ["--workload=digits_autoencoder", "--fault=none", "--fault=nan_batch"]
     process = server.Process(target=_benchmark, args=([*arguments, "--seeds=5"],))
     process.start()
-    while not (file.exists() and file.read_text().endswith("\n")):
-        assert process.is_alive()
-        time.sleep(0.01)
+    until(lambda: not process.is_alive() or (file.exists() and file.read_text().endswith("\n")))
     assert process.pid is not None
     os.kill(process.pid, signal.SIGINT)
     process.join(60)

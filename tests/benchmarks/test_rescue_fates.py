@@ -22,13 +22,6 @@ groups:
 """
 
 
-@pytest.fixture(autouse=True)
-def _threads():
-    before = torch.get_num_threads()
-    yield
-    torch.set_num_threads(before)
-
-
 def test_what_does_not_help_is_escalated_until_the_run_stops():
     course = run_cell(Cell("digits_autoencoder", "nan_for_good", "stability", 0))
     assert course.stopped_at is not None

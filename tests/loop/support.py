@@ -5,15 +5,15 @@ import os
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 from tests.support.processes import server
+from tests.support.waiting import until
 from trainguard.demo.__main__ import main
 from trainguard.demo.faults import Faults
-from trainguard_wire.segments import RecordReader
 
 STEPS_PER_EPOCH = 45
 
@@ -97,19 +97,3 @@ def monitor(runs: Path, rules: str = "stability") -> "Iterator[subprocess.Popen[
             process.terminate()
             assert process.wait(30) == 0
         process.wait()
-
-
-def until(condition: Callable[[], object], seconds: float = 60.0) -> None:
-    deadline = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < deadline, f"not within {seconds} s: {condition}"
-        time.sleep(0.005)
-
-
-def everything(reader: RecordReader[Any]) -> list[Any]:
-    """All records of a run's files, which must hold no corrupt line."""
-    records: list[Any] = []
-    while some := reader.read():
-        records += some
-    reader.close()
-    return records

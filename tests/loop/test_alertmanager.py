@@ -13,9 +13,9 @@ from typing import Any
 import httpx
 import pytest
 
-from tests.loop.support import until
 from tests.support.daemons import alertmanager, free_port, prometheus
 from tests.support.tools import need
+from tests.support.waiting import until
 from trainguard_wire import Ack, RunDirectory
 
 ROOT = Path(__file__).parents[2]

@@ -2,7 +2,8 @@
 
 import pytest
 
-from tests.loop.support import Training, everything, monitor
+from tests.loop.support import Training, monitor
+from tests.support.records import everything
 from trainguard_wire import Decision, Heartbeat, Opened, RunDirectory, Sample
 
 EPOCHS = "22"

@@ -4,23 +4,15 @@ import json
 from pathlib import Path
 
 import pytest
-import torch
 from click.testing import CliRunner
 
-from tests.trainer.exchange.test_embedded import RULES, derived, embedded, openings, train
-from tests.trainer.support import Run
+from tests.support.records import everything
+from tests.trainer.embedded import derived, embedded, fold, openings, train
+from tests.trainer.support import Monitor, Run
 from trainguard_monitor.cli import main
 from trainguard_monitor.following.driver import Driver
-from trainguard_rules import Engine, load_rules
+from trainguard_rules import load_rules
 from trainguard_wire import Intervention, LeaseHeld, Outcome, RunDirectory
-
-
-@pytest.fixture
-def rules(tmp_path: Path) -> Path:
-    path = tmp_path / "rules.yaml"
-    path.write_text(RULES)
-    torch.set_num_threads(1)
-    return path
 
 
 def test_a_daemon_takes_it_up_where_it_was_left(tmp_path: Path, rules: Path) -> None:
@@ -45,12 +37,7 @@ def test_a_daemon_takes_it_up_where_it_was_left(tmp_path: Path, rules: Path) -> 
     with embedded(run, path, rules) as guard:  # and a later process goes on where the daemon stood
         train(run, guard, 40, bad=[30])
         assert guard.errors == {}
-    reader = RunDirectory(path).read_telemetry()
-    engine, telemetry = Engine(load_rules([rules])), []
-    while records := reader.read():
-        telemetry += records
-    reader.close()
-    assert derived(path) == [record for fed in telemetry for record in engine.feed(fed).journal]
+    assert derived(path) == fold(Monitor(path), rules)
     assert {opened.from_record for opened in openings(path)} == {0}
 
 
@@ -80,9 +67,7 @@ def test_replay_and_the_same_rules_agree(tmp_path: Path, rules: Path) -> None:
     assert report["same_rules"]
     assert [row["step"] for row in report["decisions"]] == [30, 45]
     assert all(row["replayed"] == row["recorded"] for row in report["decisions"])
-    reader = RunDirectory(path).read_control()
-    assert sum(isinstance(message, Intervention) for message in reader.read()) == 2
-    reader.close()
+    assert sum(isinstance(message, Intervention) for message in everything(RunDirectory(path).read_control())) == 2
 
 
 def test_what_it_cannot_send_is_said_and_not_sent_later(tmp_path: Path) -> None:

@@ -13,7 +13,9 @@ from pathlib import Path
 
 import pytest
 
-from tests.loop.support import STEPS_PER_EPOCH, Training, everything, monitor, until
+from tests.loop.support import STEPS_PER_EPOCH, Training, monitor
+from tests.support.records import everything
+from tests.support.waiting import until
 from trainguard_rules import Engine, load_rules
 from trainguard_wire import Ack, Intervention, Opened, RunDirectory
 

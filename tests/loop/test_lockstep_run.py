@@ -5,11 +5,8 @@ import json
 from pathlib import Path
 from typing import Any
 
-import pytest
-import torch
-
 from tests.loop.support import Training, monitor
-from tests.trainer.exchange.test_embedded import derived, train
+from tests.trainer.embedded import derived, train
 from tests.trainer.support import Monitor, Run
 from trainguard import Guard
 from trainguard_wire import encode
@@ -35,14 +32,6 @@ groups:
         cooldown: 20 steps
         limit: 4 per 100 steps
 """
-
-
-@pytest.fixture
-def rules(tmp_path: Path) -> Path:
-    path = tmp_path / "rules.yaml"
-    path.write_text(RULES)
-    torch.set_num_threads(1)
-    return path
 
 
 def trained(run_dir: Path, **how: Any) -> tuple[str, list[dict[str, Any]]]:

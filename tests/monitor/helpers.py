@@ -1,15 +1,21 @@
 """A scripted trainer that writes real telemetry, and what tests want to know of a run's files."""
 
+import errno
+import os
 import threading
-import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 
+import pytest
 from starlette.types import ASGIApp
 
+from tests.support.records import everything
+from tests.support.waiting import until
 from trainguard_monitor.daemon import Daemon
 from trainguard_monitor.http.server import Server, address_of, bind
+from trainguard_monitor.views.table import RulesView, RunView
+from trainguard_rules import RuleBook
 from trainguard_wire import (
     Ack,
     CheckpointSaved,
@@ -22,6 +28,7 @@ from trainguard_wire import (
     Opened,
     RunDirectory,
     RunInfo,
+    SegmentWriter,
     Telemetry,
     sample_of,
 )
@@ -169,14 +176,21 @@ class ScriptedTrainer:
         self.writer.close()
 
 
+class Still:
+    """A monitor of these runs in which nothing moves."""
+
+    def __init__(self, *runs: RunView, ready: bool = True) -> None:
+        self._runs, self.ready = list(runs), ready
+
+    def rules(self) -> RulesView:
+        return RulesView(book=RuleBook(rules=(), sources=("stability",), sha256="f00"), loaded_at=12.5)
+
+    def runs(self) -> list[RunView]:
+        return self._runs
+
+
 def journal_of(run: RunDirectory) -> list[Journal]:
-    """Every journal record, in order."""
-    reader = run.read_journal()
-    records: list[Journal] = []
-    while some := reader.read():
-        records += some
-    reader.close()
-    return records
+    return everything(run.read_journal())
 
 
 def derived_in(run: RunDirectory) -> list[Journal]:
@@ -190,24 +204,26 @@ def openings_of(run: RunDirectory) -> list[Opened]:
 
 def control_of(run: RunDirectory) -> list[Control]:
     """Everything ever told to the trainer, in order."""
-    reader = run.read_control()
-    messages: list[Control] = []
-    while some := reader.read():
-        messages += some
-    reader.close()
-    return messages
+    return everything(run.read_control())
 
 
 def interventions_of(run: RunDirectory) -> list[Intervention]:
     return [message for message in control_of(run) if isinstance(message, Intervention)]
 
 
-def until(condition: Callable[[], object], seconds: float = 10.0) -> None:
-    """Wait for a condition, and fail with it when it doesn't come."""
-    deadline = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < deadline, f"not within {seconds} s: {condition}"
-        time.sleep(0.005)
+@contextmanager
+def full_disk(monkeypatch: pytest.MonkeyPatch, *spared: str) -> Iterator[None]:
+    """The monitor's writes fail, but for folders ``spared``; the trainer's go through."""
+    append = SegmentWriter.append
+
+    def fail(writer: SegmentWriter, record: Telemetry | Control | Journal) -> None:
+        if writer.directory.name not in ("telemetry", *spared):
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        append(writer, record)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(SegmentWriter, "append", fail)
+        yield
 
 
 @contextmanager

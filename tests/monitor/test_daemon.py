@@ -10,7 +10,8 @@ import msgspec
 import pytest
 
 from tests.monitor.conftest import NewTrainer
-from tests.monitor.helpers import ScriptedTrainer, derived_in, interventions_of, journal_of, running, until
+from tests.monitor.helpers import ScriptedTrainer, derived_in, interventions_of, journal_of, running
+from tests.support.waiting import until
 from trainguard_monitor import daemon as daemon_module
 from trainguard_monitor.daemon import Daemon
 from trainguard_monitor.following.driver import Driver

@@ -11,7 +11,8 @@ from typing import Any
 
 import pytest
 
-from tests.monitor.helpers import START, ScriptedTrainer, derived_in, interventions_of, journal_of, running, until
+from tests.monitor.helpers import START, ScriptedTrainer, derived_in, interventions_of, journal_of, running
+from tests.support.waiting import until
 from trainguard_monitor.daemon import Clock, Daemon
 from trainguard_monitor.following.driver import Driver
 from trainguard_monitor.private import PrivateFileError

@@ -140,5 +140,9 @@ class ScriptedTrainer:
     def states(self, rule: str = "") -> list[tuple[int, str]]:
         return [(t.step, t.after) for t in self.of(Transition) if rule in ("", t.rule)]  # type: ignore[attr-defined]
 
+    def kinds(self) -> list[tuple[str, list[str]]]:
+        """By whom, and what, of each intervention."""
+        return [(i.rule, [action.kind for action in i.actions]) for i in self.interventions]
+
     def outcomes(self) -> list[tuple[str, str]]:
         return [(o.action, o.status) for o in self.of(Outcome)]  # type: ignore[attr-defined]

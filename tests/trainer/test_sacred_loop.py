@@ -3,12 +3,9 @@
 import fcntl
 import json
 import random
-import resource
 import shutil
 import subprocess
 import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +13,7 @@ import numpy as np
 import pytest
 import torch
 
-from tests.trainer.support import Monitor, Run, assert_same, weights_of
+from tests.trainer.support import Monitor, Run, assert_same, disk_full_beyond, weights_of
 from trainguard import Guard, Knob
 from trainguard.signals.base import Sensor, StepView, every
 from trainguard_wire import CheckpointSaved, RunDirectory
@@ -323,17 +320,6 @@ def test_a_directory_deleted_in_mid_run(run_dir: Path, said: pytest.LogCaptureFi
     assert set(guard.errors) == {"telemetry", "checkpoint"}
     assert sum("telemetry" in message for message in said.messages) == 1
     assert not run_dir.exists()
-
-
-@contextmanager
-def disk_full_beyond(size: int) -> Iterator[None]:
-    """No file may grow beyond ``size`` bytes: writes fail in the kernel, as on a full disk."""
-    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (size, hard))
-    try:
-        yield
-    finally:
-        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
 
 
 def test_a_full_disk(run_dir: Path, monitor: Monitor, said: pytest.LogCaptureFixture) -> None:

@@ -5,10 +5,10 @@ import os
 import signal
 import subprocess
 import sys
-import time
 
 import pytest
 
+from tests.support.waiting import until
 from trainguard_wire import Lease, LeaseHeld, RunDirectory, RunDirectoryError, RunInfo
 from trainguard_wire.rundir import runs_in
 
@@ -92,7 +92,7 @@ def test_a_lease_ends_with_its_holder_however_that_dies(tmp_path):
     """kill -9 leaves no stale lease."""
     path = tmp_path / "monitor.lock"
     code = "import sys, time, pathlib; from trainguard_wire import Lease\n"
-    code += "lease = Lease.take(pathlib.Path(sys.argv[1])); print('held', flush=True); time.sleep(60)"
+    code += "lease = Lease.take(pathlib.Path(sys.argv[1])); print('held', flush=True); time.sleep(600)"
     holder = subprocess.Popen([sys.executable, "-c", code, str(path)], stdout=subprocess.PIPE)
     with holder:
         assert holder.stdout.readline() == b"held\n"
@@ -103,6 +103,14 @@ def test_a_lease_ends_with_its_holder_however_that_dies(tmp_path):
     Lease.take(path).release()
 
 
+def is_free(lock):
+    try:
+        Lease.take(lock).release()
+    except LeaseHeld:
+        return False
+    return True
+
+
 def test_a_forked_child_does_not_keep_its_parents_lease(tmp_path):
     """A data-loader worker that outlives its trainer must not lock the run."""
     path = tmp_path / "trainer.lock"
@@ -110,19 +118,12 @@ def test_a_forked_child_does_not_keep_its_parents_lease(tmp_path):
         "import os, sys, time, pathlib; from trainguard_wire import Lease\n"
         "lease = Lease.take(pathlib.Path(sys.argv[1]))\n"
         "child = os.fork()\n"
-        "if child == 0: os.close(1); time.sleep(30); os._exit(0)\n"
+        "if child == 0: os.close(1); time.sleep(600); os._exit(0)\n"
         "print(child, flush=True); os._exit(1)"
     )
     parent = subprocess.run([sys.executable, "-c", code, str(path)], stdout=subprocess.PIPE, check=False)
     child = int(parent.stdout)
     try:
-        for _ in range(100):
-            try:
-                Lease.take(path).release()
-                break
-            except LeaseHeld:  # the child has not yet run its fork handler
-                time.sleep(0.02)
-        else:
-            pytest.fail("the orphan still holds the lease")
+        until(lambda: is_free(path))  # once the child has run its fork handler
     finally:
         os.kill(child, signal.SIGKILL)

@@ -14,7 +14,8 @@ from typing import Any
 import pytest
 from click.testing import CliRunner, Result
 
-from tests.monitor.helpers import ScriptedTrainer, interventions_of, journal_of, running, serving, until
+from tests.monitor.helpers import ScriptedTrainer, interventions_of, journal_of, running, serving
+from tests.support.waiting import until
 from trainguard_monitor.cli import main
 from trainguard_monitor.client import Client, ClientError, NoMonitor, Refused, path_of
 from trainguard_monitor.daemon import Daemon

@@ -8,7 +8,8 @@ from pathlib import Path
 import psutil
 import pytest
 
-from tests.monitor.helpers import BAD_RULES, openings_of, until
+from tests.monitor.helpers import BAD_RULES, openings_of
+from tests.support.waiting import until
 from trainguard_wire import RunDirectory
 
 REPOSITORY = Path(__file__).parents[3]
@@ -17,7 +18,8 @@ import os, sys, time
 from pathlib import Path
 sys.path.insert(0, {repository!r})
 from tests.monitor import helpers
-from tests.monitor.helpers import ScriptedTrainer, interventions_of, until
+from tests.monitor.helpers import ScriptedTrainer, interventions_of
+from tests.support.waiting import until
 helpers.START = time.time()
 trainer = ScriptedTrainer(Path(os.environ["TRAINGUARD_RUNS"]) / "demo")
 trainer.hello()
@@ -32,7 +34,8 @@ import os, sys, time
 from pathlib import Path
 sys.path.insert(0, {repository!r})
 from tests.monitor import helpers
-from tests.monitor.helpers import ScriptedTrainer, derived_in, interventions_of, until
+from tests.monitor.helpers import ScriptedTrainer, derived_in, interventions_of
+from tests.support.waiting import until
 helpers.START = time.time()
 trainer = ScriptedTrainer(Path(os.environ["TRAINGUARD_RUNS"]) / "demo")
 trainer.hello()

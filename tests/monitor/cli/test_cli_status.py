@@ -15,7 +15,8 @@ from click.testing import CliRunner, Result
 
 from tests.monitor import helpers
 from tests.monitor.conftest import NewTrainer
-from tests.monitor.helpers import ScriptedTrainer, interventions_of, running, serving, until
+from tests.monitor.helpers import ScriptedTrainer, interventions_of, running, serving
+from tests.support.waiting import until
 from trainguard_monitor.cli import main
 from trainguard_monitor.daemon import Daemon
 from trainguard_monitor.following.driver import Driver

@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 
 from tests.monitor.conftest import NewTrainer
-from tests.monitor.helpers import ScriptedTrainer, until
+from tests.monitor.helpers import ScriptedTrainer
+from tests.support.waiting import until
 from trainguard_monitor.following.discovery import Discovery
 
 

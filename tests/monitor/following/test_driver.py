@@ -1,9 +1,6 @@
 """One run: lease, fold, and the order in which things are written."""
 
-import errno
-import os
 from collections.abc import Iterator
-from contextlib import contextmanager
 
 import pytest
 
@@ -11,6 +8,7 @@ from tests.monitor.helpers import (
     ScriptedTrainer,
     control_of,
     derived_in,
+    full_disk,
     interventions_of,
     journal_of,
     openings_of,
@@ -35,21 +33,6 @@ def driver(trainer: ScriptedTrainer, book: RuleBook) -> Iterator[Driver]:
     driver = Driver(trainer.run, book, clock=lambda: 1.0)
     yield driver
     driver.close()
-
-
-@contextmanager
-def full_disk(monkeypatch: pytest.MonkeyPatch, *spared: str) -> Iterator[None]:
-    """The monitor's writes fail, but for folders ``spared``; the trainer's go through."""
-    append = SegmentWriter.append
-
-    def fail(writer: SegmentWriter, record: Telemetry | Control | Journal) -> None:
-        if writer.directory.name not in ("telemetry", *spared):
-            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
-        append(writer, record)
-
-    with monkeypatch.context() as patch:
-        patch.setattr(SegmentWriter, "append", fail)
-        yield
 
 
 def test_acts_on_what_it_follows(driver: Driver, trainer: ScriptedTrainer) -> None:

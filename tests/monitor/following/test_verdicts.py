@@ -3,8 +3,7 @@
 import msgspec
 import pytest
 
-from tests.monitor.following.test_driver import full_disk
-from tests.monitor.helpers import ScriptedTrainer, control_of, journal_of
+from tests.monitor.helpers import ScriptedTrainer, control_of, full_disk, journal_of
 from trainguard_monitor.following.driver import Driver
 from trainguard_rules import RuleBook
 from trainguard_wire import Intervention, Judged

@@ -11,7 +11,8 @@ import httpx
 import pytest
 
 from tests.monitor.conftest import NewTrainer
-from tests.monitor.helpers import ScriptedTrainer, interventions_of, journal_of, openings_of, running, serving, until
+from tests.monitor.helpers import ScriptedTrainer, interventions_of, journal_of, openings_of, running, serving
+from tests.support.waiting import until
 from trainguard_monitor.daemon import Daemon
 from trainguard_monitor.following.driver import Driver
 from trainguard_monitor.http import changing
@@ -42,13 +43,6 @@ groups:
 HALVE = [{"scale_lr": {"factor": 0.5}}]
 
 Post = Callable[..., httpx.Response]
-
-
-@pytest.fixture
-def rules(tmp_path: Path) -> Path:
-    path = tmp_path / "rules.yaml"
-    path.write_text(RULES)
-    return path
 
 
 @pytest.fixture

@@ -9,7 +9,8 @@ import httpx
 import pytest
 
 from tests.monitor.conftest import NewTrainer
-from tests.monitor.helpers import START, ScriptedTrainer, interventions_of, running, serving, until
+from tests.monitor.helpers import START, ScriptedTrainer, interventions_of, running, serving
+from tests.support.waiting import until
 from trainguard_monitor.daemon import Daemon
 from trainguard_monitor.http.app import build_app
 from trainguard_monitor.http.prometheus_api import scientific

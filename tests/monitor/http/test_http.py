@@ -6,39 +6,25 @@ from collections.abc import Iterator
 import httpx
 import pytest
 
-from tests.monitor.helpers import serving
+from tests.monitor.helpers import Still, serving
 from trainguard_monitor.http.app import build_app
 from trainguard_monitor.http.server import AddressError, address_of, bind
-from trainguard_monitor.views.table import RulesView, RunView
-from trainguard_rules import RuleBook
-
-
-class Scripted:
-    """A monitor with one run."""
-
-    def __init__(self) -> None:
-        self.ready = False
-
-    def rules(self) -> RulesView:
-        return RulesView(book=RuleBook(rules=(), sources=("stability",), sha256="f00"), loaded_at=12.5)
-
-    def runs(self) -> list[RunView]:
-        return [RunView(run="a", state="driven", rules_sha256="f00", step=7)]
+from trainguard_monitor.views.table import RunView
 
 
 @pytest.fixture
-def monitor() -> Scripted:
-    return Scripted()
+def monitor() -> Still:
+    return Still(RunView(run="a", state="driven", rules_sha256="f00", step=7), ready=False)
 
 
 @pytest.fixture
-def url(monitor: Scripted) -> Iterator[str]:
+def url(monitor: Still) -> Iterator[str]:
     """Served by uvicorn on a free port."""
     with serving(build_app(monitor)) as url:
         yield url
 
 
-def test_health_and_readiness(monitor: Scripted, url: str) -> None:
+def test_health_and_readiness(monitor: Still, url: str) -> None:
     """Healthy from the first moment; ready when the monitor says so."""
     assert httpx.get(f"{url}/-/healthy").text == "trainguard is healthy.\n"
     assert httpx.get(f"{url}/-/ready").status_code == 503

@@ -18,7 +18,8 @@ from schemathesis.specs.openapi.checks import (
 )
 from starlette.routing import Route
 
-from tests.monitor.helpers import ScriptedTrainer, interventions_of, journal_of, openings_of, running, serving, until
+from tests.monitor.helpers import ScriptedTrainer, interventions_of, journal_of, openings_of, running, serving
+from tests.support.waiting import until
 from trainguard_monitor.daemon import Daemon
 from trainguard_monitor.http.app import build_app
 from trainguard_monitor.http.openapi import description

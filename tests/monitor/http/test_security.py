@@ -7,7 +7,8 @@ from typing import Any
 import httpx
 import pytest
 
-from tests.monitor.helpers import ScriptedTrainer, interventions_of, running, serving, until
+from tests.monitor.helpers import ScriptedTrainer, interventions_of, running, serving
+from tests.support.waiting import until
 from trainguard_monitor.daemon import Daemon
 from trainguard_monitor.http.app import build_app
 from trainguard_monitor.http.security import Bucket, Door, TokenError, is_loopback, read_token

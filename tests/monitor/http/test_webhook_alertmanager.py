@@ -6,9 +6,10 @@ from pathlib import Path
 
 import httpx
 
-from tests.monitor.helpers import ScriptedTrainer, interventions_of, journal_of, running, serving, until
+from tests.monitor.helpers import ScriptedTrainer, interventions_of, journal_of, running, serving
 from tests.support.daemons import alertmanager, free_port
 from tests.support.tools import need
+from tests.support.waiting import until
 from trainguard_monitor.daemon import Daemon
 from trainguard_monitor.http.app import build_app
 from trainguard_monitor.http.security import Door

@@ -1,17 +1,16 @@
 """The quick way to the text formats and the library's: the same bytes."""
 
-from typing import Any
-
 from hypothesis import given
 from hypothesis import strategies as st
 from prometheus_client import generate_latest
 from prometheus_client.openmetrics import exposition as openmetrics
 
+from tests.monitor.helpers import Still
 from trainguard_monitor.metrics.collector import MonitorCollector, build_registry
 from trainguard_monitor.metrics.exposition import open_metrics, plain_text
 from trainguard_monitor.views.latency import SECONDS, STEPS, Distribution
-from trainguard_monitor.views.table import RUN_STATES, RulesView, RunView
-from trainguard_rules import RuleBook, RuleStatus
+from trainguard_monitor.views.table import RUN_STATES, RunView
+from trainguard_rules import RuleStatus
 from trainguard_wire import Goodbye
 
 NAMES = st.text(st.characters(codec="utf-8", exclude_categories=("Cs",)), max_size=8) | st.sampled_from(
@@ -58,19 +57,6 @@ VIEWS = st.builds(
 )
 
 
-class Still:
-    """A monitor that stands still."""
-
-    def __init__(self, runs: list[RunView]) -> None:
-        self._runs = runs
-
-    def rules(self) -> RulesView:
-        return RulesView(book=RuleBook(rules=()), loaded_at=12.5)
-
-    def runs(self) -> list[RunView]:
-        return self._runs
-
-
 def lines(text: bytes) -> list[str]:
     """Without what the process costs, which is something else each time one looks."""
     return [
@@ -81,13 +67,13 @@ def lines(text: bytes) -> list[str]:
 @given(st.lists(VIEWS, max_size=4))
 def test_the_same_bytes(runs: list[RunView]) -> None:
     """Whatever the runs are called and whatever they measure."""
-    monitor: Any = Still(runs)
+    monitor = Still(*runs)
     assert lines(plain_text(MonitorCollector(monitor))) == lines(generate_latest(build_registry(monitor)))
     assert lines(open_metrics(MonitorCollector(monitor))) == lines(openmetrics.generate_latest(build_registry(monitor)))
 
 
 def test_there_is_something_to_compare() -> None:
     """A run has many lines."""
-    monitor: Any = Still([RunView(run="a", state="driven", rules_sha256="0")])
+    monitor = Still(RunView(run="a", state="driven", rules_sha256="0"))
     text = lines(plain_text(MonitorCollector(monitor)))
     assert sum('run="a"' in line for line in text) > 25

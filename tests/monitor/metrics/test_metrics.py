@@ -10,29 +10,14 @@ from prometheus_client import generate_latest
 from prometheus_client.openmetrics import exposition as openmetrics
 from prometheus_client.parser import text_string_to_metric_families
 
-from tests.monitor.helpers import ScriptedTrainer, interventions_of
+from tests.monitor.helpers import ScriptedTrainer, Still, interventions_of
 from tests.support.tools import need
 from trainguard_monitor.following.driver import Driver
 from trainguard_monitor.metrics.collector import build_registry
-from trainguard_monitor.views.table import RulesView, RunView
+from trainguard_monitor.views.table import RunView
 from trainguard_rules import RuleBook
 
 GOLDEN = Path(__file__).parents[1] / "data" / "metrics.txt"
-
-
-class Still:
-    """A monitor that stands still."""
-
-    ready = True
-
-    def __init__(self, *runs: RunView) -> None:
-        self._runs = list(runs)
-
-    def rules(self) -> RulesView:
-        return RulesView(book=RuleBook(rules=(), sources=("stability",), sha256="f00"), loaded_at=12.5)
-
-    def runs(self) -> list[RunView]:
-        return self._runs
 
 
 @pytest.fixture

@@ -13,10 +13,11 @@ import httpx
 import pytest
 from prometheus_client import CollectorRegistry, generate_latest
 
-from tests.monitor.helpers import RULES, START, ScriptedTrainer, running, until
+from tests.monitor.helpers import RULES, START, ScriptedTrainer, running
 from tests.support.daemons import alertmanager, free_port
 from tests.support.receiver import receiving
 from tests.support.tools import need
+from tests.support.waiting import until
 from trainguard_monitor.daemon import Daemon
 from trainguard_monitor.notifier.endpoint import Endpoint
 from trainguard_monitor.notifier.metrics import NotifierCollector

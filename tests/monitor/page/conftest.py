@@ -7,8 +7,9 @@ import pytest
 
 from tests.monitor import helpers
 from tests.monitor.conftest import NewTrainer
-from tests.monitor.helpers import ScriptedTrainer, interventions_of, serving, until
+from tests.monitor.helpers import ScriptedTrainer, interventions_of, serving
 from tests.support.browser import Browser, chromium
+from tests.support.waiting import until
 from trainguard_monitor.daemon import Daemon
 from trainguard_monitor.http.app import build_app
 from trainguard_monitor.http.security import Door
@@ -60,3 +61,11 @@ def story(daemon: Daemon, new_trainer: NewTrainer, monkeypatch: pytest.MonkeyPat
         trainer.sample(layers=layers, loss=1.4, grad_norm=1 + step % 7 / 10, lr=0.05, confidence=0.7)
     until(lambda: daemon.runs()[0].step == 240)
     return trainer
+
+
+@pytest.fixture
+def page(browser: Browser, url: str, story: ScriptedTrainer) -> Browser:
+    """The page of the run, drawn."""
+    browser.open(f"{url}/?run=a")
+    browser.until(lambda: "Show in the charts" in browser.text("#timeline"))
+    return browser

@@ -4,22 +4,15 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.monitor.helpers import ScriptedTrainer, interventions_of, journal_of, serving, until
+from tests.monitor.helpers import ScriptedTrainer, interventions_of, journal_of, serving
 from tests.monitor.page.conftest import TOKEN
 from tests.support.browser import Browser
+from tests.support.waiting import until
 from trainguard_monitor.daemon import Daemon
 from trainguard_monitor.http.app import build_app
 from trainguard_wire import Approval, Order
 
 ENTER, ESCAPE, TAB = "\ue007", "\ue00c", "\ue004"
-
-
-@pytest.fixture
-def page(browser: Browser, url: str, story: ScriptedTrainer) -> Browser:
-    """The page of the run, drawn."""
-    browser.open(f"{url}/?run=a")
-    browser.until(lambda: "Show in the charts" in browser.text("#timeline"))
-    return browser
 
 
 @pytest.fixture

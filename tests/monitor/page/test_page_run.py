@@ -1,21 +1,12 @@
 """The page of one run, in a real browser over a real monitor."""
 
-import pytest
-
 from tests.monitor.conftest import NewTrainer
-from tests.monitor.helpers import ScriptedTrainer, interventions_of, until
+from tests.monitor.helpers import ScriptedTrainer, interventions_of
 from tests.support.browser import Browser
+from tests.support.waiting import until
 from trainguard_monitor.daemon import Daemon
 
 CHARTS = ["Loss", "Gradient norm", "Learning rate", "Confidence"]
-
-
-@pytest.fixture
-def page(browser: Browser, url: str, story: ScriptedTrainer) -> Browser:
-    """The page of the run, drawn."""
-    browser.open(f"{url}/?run=a")
-    browser.until(lambda: "Show in the charts" in browser.text("#timeline"))
-    return browser
 
 
 def ink(page: Browser, chart: int, colour: str) -> int:

@@ -6,8 +6,9 @@ import pytest
 
 from tests.monitor import helpers
 from tests.monitor.conftest import NewTrainer
-from tests.monitor.helpers import ScriptedTrainer, until
+from tests.monitor.helpers import ScriptedTrainer
 from tests.support.browser import Browser
+from tests.support.waiting import until
 from trainguard_monitor.daemon import Daemon
 
 

@@ -28,10 +28,6 @@ def go_on(t, losses, grad_norm=0.5):
     return t
 
 
-def kinds(t):
-    return [(i.rule, [a.kind for a in i.actions]) for i in t.interventions]
-
-
 @pytest.mark.parametrize("seed", range(3))
 def test_a_healthy_run_is_left_alone(seed):
     """Warm-up, the steep beginning, the long end, a data mix that moves the loss by a tenth."""
@@ -44,7 +40,7 @@ def test_a_spike_is_rewound_and_its_data_skipped():
     """The checkpoint before it comes back, the learning rate stays, and that helps."""
     t = language_model()
     go_on(t, [4.0] * 14)
-    assert kinds(t) == [("PretrainingLossSpike", ["restore_checkpoint", "skip_steps"])]
+    assert t.kinds() == [("PretrainingLossSpike", ["restore_checkpoint", "skip_steps"])]
     assert t.interventions[0].step == 1011
     assert t.interventions[0].actions[0].params["before_step"] == 1001
     go_on(t, [2.5] * 300)
@@ -63,7 +59,7 @@ def test_a_spike_that_comes_back_costs_learning_rate():
     """Where rewinding did not help, OPT's remedy: again, at half the rate."""
     t = language_model()
     go_on(t, [4.0] * 150)
-    assert kinds(t)[:2] == [
+    assert t.kinds()[:2] == [
         ("PretrainingLossSpike", ["restore_checkpoint", "skip_steps"]),
         ("PretrainingLossSpike", ["restore_checkpoint", "skip_steps", "scale_lr"]),
     ]
@@ -73,7 +69,7 @@ def test_a_slow_climb_is_caught():
     """0.3 % a step, which takes 500 steps from 2.5 to 11.2: before it has trebled."""
     t = language_model(1500)
     go_on(t, (2.5 * 1.003**k for k in range(500)))
-    assert kinds(t)[0] == ("PretrainingLossDrift", ["restore_checkpoint", "scale_lr"])
+    assert t.kinds()[0] == ("PretrainingLossDrift", ["restore_checkpoint", "scale_lr"])
     assert t.interventions[0].step < 1500 + 365
 
 
@@ -82,9 +78,9 @@ def test_a_loss_that_is_no_number(bad):
     """Rewound at once; where it stays, at half the rate too."""
     t = language_model()
     t.sample({"loss": bad})
-    assert kinds(t) == [("PretrainingLossNotFinite", ["restore_checkpoint"])]
+    assert t.kinds() == [("PretrainingLossNotFinite", ["restore_checkpoint"])]
     t.run("loss", [bad] * 200)
-    assert any({"restore_checkpoint", "scale_lr"} <= set(actions) for _, actions in kinds(t))
+    assert any({"restore_checkpoint", "scale_lr"} <= set(actions) for _, actions in t.kinds())
 
 
 def test_gradients_warn_and_no_more():
@@ -98,7 +94,7 @@ def test_gradients_warn_and_no_more():
     assert t.verdicts() == []
     for _ in range(10):
         t.sample({"loss": 2.5, "grad_norm": math.inf})
-    assert kinds(t) == [("PretrainingGradientNotFinite", ["restore_checkpoint"])]
+    assert t.kinds() == [("PretrainingGradientNotFinite", ["restore_checkpoint"])]
 
 
 def test_many_single_spikes_are_said():

@@ -33,10 +33,6 @@ def noisy(t, level, steps, noise=0.05):
     return (t.rng.gauss(level, noise) for _ in range(steps))
 
 
-def kinds(t):
-    return [(i.rule, [a.kind for a in i.actions]) for i in t.interventions]
-
-
 def helped(t):
     return [(v.rule, v.helped) for v in t.of(Verification)]
 
@@ -46,7 +42,7 @@ def test_a_loss_that_is_no_number_is_acted_on_at_once(bad):
     """Restore and halve, on the sample itself; one intervention for one bad value, which is seen to have helped."""
     t = trainer()
     t.sample({"loss": bad, "grad_norm": 1.0})
-    assert kinds(t) == [("LossNotFinite", REMEDY)]
+    assert t.kinds() == [("LossNotFinite", REMEDY)]
     assert t.interventions[0].step == 301
     go_on(t, noisy(t, 2.5, 100))
     assert len(t.interventions) == 1
@@ -78,7 +74,7 @@ def test_gradients_that_never_recover_are_acted_on():
     t = trainer()
     for _ in range(6):
         t.sample({"loss": 2.5, "grad_norm": math.nan})
-    assert kinds(t) == [("GradientNotFinite", REMEDY)]
+    assert t.kinds() == [("GradientNotFinite", REMEDY)]
 
 
 @pytest.mark.parametrize("factor", [1.8, 2.0, 2.4, 3.0, 4.0, 100.0])
@@ -87,7 +83,7 @@ def test_a_loss_that_stays_far_up_is_acted_on_within_five_steps(factor):
     t = trainer()
     go_on(t, [2.5 * factor] * 8)
     assert [i.step for i in t.interventions] == [305]
-    assert kinds(t) == [("LossFarAboveBaseline", REMEDY)]
+    assert t.kinds() == [("LossFarAboveBaseline", REMEDY)]
     go_on(t, noisy(t, 2.5, 300))
     assert len(t.interventions) == 1
     assert helped(t) == [("LossFarAboveBaseline", True)]
@@ -98,7 +94,7 @@ def test_a_jump_in_noise(noise):
     """A plateau at 2.4 times the level is caught at a noise of a fifth of the level too."""
     t = trainer(noise=noise)
     go_on(t, noisy(t, 6.0, 40, noise))
-    assert kinds(t)[0] == ("LossFarAboveBaseline", REMEDY)
+    assert t.kinds()[0] == ("LossFarAboveBaseline", REMEDY)
 
 
 def test_a_single_bad_batch_is_not_acted_on():
@@ -187,7 +183,7 @@ def test_a_slow_climb_is_caught(rate, noise, steps):
     """0.3 % a step, in little noise and much, and 0.1 %: acted on while the loss has not doubled, or little more."""
     t = trainer(500, noise=noise)
     go_on(t, (t.rng.gauss(2.5 * math.exp(rate * k), noise) for k in range(steps)))
-    assert kinds(t)[0] == ("LossClimbing", OF_A_CLIMB)
+    assert t.kinds()[0] == ("LossClimbing", OF_A_CLIMB)
 
 
 def test_a_climb_that_goes_on_is_answered_again():

@@ -6,8 +6,6 @@ powers), and a file system of half a megabyte that is full.
 
 import os
 import shutil
-import subprocess
-import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -15,35 +13,13 @@ from typing import Any
 
 import pytest
 
-from tests.trainer.exchange.test_embedded import RULES, train, trained_plainly
-from tests.trainer.support import Monitor, Run, assert_same, settle
+from tests.trainer.embedded import RULES, train, trained_plainly
+from tests.trainer.support import Monitor, Run, assert_same, full, settle
 from trainguard import Guard
 from trainguard_wire import CodecError, Heartbeat, decode_telemetry
 
 NOBODY = 65534
-SMALL_DISK = "size=512k"
 Trouble = Callable[[], Any]
-
-
-@pytest.fixture
-def place() -> Iterator[Path]:
-    """A directory of its own, which somebody who is not root may enter."""
-    path = Path(tempfile.mkdtemp())
-    path.chmod(0o755)
-    yield path
-    shutil.rmtree(path, ignore_errors=True)
-
-
-@pytest.fixture
-def small_disk(place: Path) -> Iterator[Path]:
-    disk = place / "disk"
-    disk.mkdir()
-    mount = ["mount", "-t", "tmpfs", "-o", SMALL_DISK, "tmpfs", str(disk)]
-    done = subprocess.run(mount, capture_output=True, text=True, check=False)
-    if done.returncode != 0:
-        pytest.skip(f"NOT TESTED: a full disk, for no file system can be mounted here: {done.stderr.strip()}")
-    yield disk
-    subprocess.run(["umount", "-l", str(disk)], check=True)
 
 
 @contextmanager
@@ -62,15 +38,6 @@ def read_only(run: Path) -> Iterator[None]:
             os.seteuid(0)
         for folder in folders:
             folder.chmod(0o755)
-
-
-@contextmanager
-def full(disk: Path) -> Iterator[None]:
-    filler = disk / "filler"
-    with pytest.raises(OSError, match="No space left"):
-        filler.write_bytes(bytes(2**20))
-    yield
-    filler.unlink()
 
 
 @contextmanager

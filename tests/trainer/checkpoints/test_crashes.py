@@ -1,16 +1,16 @@
 """Whatever dies or fails while a checkpoint is written: what is there is whole, and the next process goes on."""
 
+import os
 import signal
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import pytest
 import torch
 
-from tests.trainer.checkpoints.test_bad_disks import full, place, small_disk  # noqa: F401
-from tests.trainer.support import Monitor, Run, assert_same, weights_of
+from tests.support.waiting import until
+from tests.trainer.support import Monitor, Run, assert_same, full, weights_of
 from trainguard import Guard
 from trainguard.checkpoints.disk import DiskRing
 
@@ -38,25 +38,27 @@ while True:
 def killed_while_writing(run_dir: Path) -> None:
     """A training that is killed, ``kill -9``, with a checkpoint half written."""
     training = subprocess.Popen([sys.executable, "-c", TRAINING, str(run_dir)])
+
+    def caught() -> bool:
+        training.send_signal(signal.SIGSTOP)
+        _, status = os.waitpid(training.pid, os.WUNTRACED)
+        assert os.WIFSTOPPED(status)
+        if any(run_dir.glob("checkpoints/*[2-9].tmp/state.pt")):
+            return True
+        training.send_signal(signal.SIGCONT)
+        return False
+
     try:
-        deadline = time.monotonic() + 60
-        while not any(run_dir.glob("checkpoints/*[2-9].tmp/state.pt")):
-            assert time.monotonic() < deadline
-            assert training.poll() is None
-            time.sleep(0.001)
+        until(caught)
     finally:
-        training.send_signal(signal.SIGKILL)
+        training.kill()
         training.wait()
 
 
 def test_a_training_killed_while_it_writes(run_dir: Path) -> None:
     """The next one in the directory finds whole checkpoints only, and removes the half."""
-    for _ in range(5):
-        killed_while_writing(run_dir)
-        if any(run_dir.glob("checkpoints/*.tmp")):
-            break
-    else:
-        pytest.fail("the kill never came between")
+    killed_while_writing(run_dir)
+    assert any(run_dir.glob("checkpoints/*.tmp"))
     ring = DiskRing(run_dir / "checkpoints", 3)
     before = {manifest.age_key for manifest in ring.all()}
     model = torch.nn.Linear(1500, 1500)
@@ -69,10 +71,7 @@ def test_a_training_killed_while_it_writes(run_dir: Path) -> None:
 
 
 def test_a_full_disk_leaves_the_way_back_in_memory(
-    run_dir: Path,
-    monitor: Monitor,
-    small_disk: Path,  # noqa: F811
-    said: pytest.LogCaptureFixture,
+    run_dir: Path, monitor: Monitor, small_disk: Path, said: pytest.LogCaptureFixture
 ) -> None:
     """Checkpoints fail whole and leave nothing behind; those in memory are promoted and restored all the same."""
     run_dir.mkdir()

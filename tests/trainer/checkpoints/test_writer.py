@@ -3,7 +3,6 @@
 import os
 import subprocess
 import sys
-import time
 import weakref
 from pathlib import Path
 from threading import Event
@@ -12,6 +11,7 @@ from typing import Any
 import pytest
 import torch
 
+from tests.support.waiting import until
 from tests.trainer.support import Monitor, Run, settle
 from trainguard import Guard
 from trainguard.checkpoints.disk import DiskRing
@@ -208,14 +208,7 @@ def test_the_thread_ends_with_its_work(run_dir: Path) -> None:
     run = Run()
     guard = Guard(run.model, run.optimizer, run_dir=run_dir, checkpoint_every=1)
     run.train(guard, 5, settled=True)
-    wait_until(lambda: len(os.listdir("/proc/self/task")) <= before)
-
-
-def wait_until(holds: Any) -> None:
-    deadline = time.monotonic() + 30
-    while not holds():
-        assert time.monotonic() < deadline
-        time.sleep(0.01)
+    until(lambda: len(os.listdir("/proc/self/task")) <= before)
 
 
 def test_tensors_are_let_go_of_before_all_is_done(disk: Slow) -> None:

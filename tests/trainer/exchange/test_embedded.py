@@ -2,27 +2,24 @@
 
 import json
 import os
-from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
 
-from tests.trainer.support import Monitor, Run, assert_same
-from tests.trainer.test_sacred_loop import disk_full_beyond
+from tests.support.records import everything
+from tests.trainer.embedded import RULES, derived, embedded, fold, journal_of, openings, train, trained_plainly
+from tests.trainer.support import Monitor, Run, assert_same, disk_full_beyond
 from trainguard import Guard
-from trainguard_rules import Engine, RuleFileError, load_rules
+from trainguard_rules import Engine, RuleFileError
 from trainguard_wire import (
     Ack,
     Decision,
     Goodbye,
     Hello,
-    Journal,
     Lease,
     LeaseHeld,
-    Opened,
     Outcome,
     RunDirectory,
     Sample,
@@ -30,77 +27,7 @@ from trainguard_wire import (
     encode,
 )
 
-RULES = """\
-checkpoints: {good_after: 5 steps}
-groups:
-  - name: test
-    rules:
-      - guard: Explosion
-        expr: grad_norm > 100
-        actions:
-          - restore_checkpoint: {which: last_good}
-          - scale_lr: {factor: 0.5}
-        cooldown: 5 steps
-      - guard: Warning
-        expr: loss > 0
-        for: 10 steps
-"""
 OTHER_RULES = RULES.replace("grad_norm > 100", "grad_norm > 1000")
-
-
-@pytest.fixture
-def rules(tmp_path: Path) -> Path:
-    path = tmp_path / "rules.yaml"
-    path.write_text(RULES)
-    return path
-
-
-@contextmanager
-def embedded(run: Run, run_dir: Path, rules: Any, **options: Any) -> Iterator[Guard]:
-    options = {"checkpoint_every": 10, **options}
-    with Guard(run.model, run.optimizer, run_dir=run_dir, monitor="embedded", rules=rules, **options) as guard:
-        yield guard
-
-
-def train(run: Run, guard: Guard, steps: int, bad: Iterable[int] = ()) -> None:
-    """Train on; in the steps counted ``bad`` the gradients are a thousand times what they should be."""
-    for _ in range(steps):
-        loss, logits, y = run.backward()
-        if guard.num_steps + 1 in bad:
-            for parameter in run.model.parameters():
-                parameter.grad *= 1e3
-        guard.step(loss, logits=logits, targets=y)
-
-
-def trained_plainly(steps: int) -> Run:
-    run = Run()
-    for _ in range(steps):
-        run.backward()
-        run.optimizer.step()
-    return run
-
-
-def journal_of(run_dir: Path) -> list[Journal]:
-    reader = RunDirectory(run_dir).read_journal()
-    records: list[Journal] = []
-    while more := reader.read():
-        records += more
-    reader.close()
-    return records
-
-
-def derived(run_dir: Path) -> list[Journal]:
-    return [record for record in journal_of(run_dir) if not isinstance(record, Opened)]
-
-
-def openings(run_dir: Path) -> list[Opened]:
-    return [record for record in journal_of(run_dir) if isinstance(record, Opened)]
-
-
-def fold(monitor: Monitor, rules: Path) -> list[Journal]:
-    """What the telemetry derives."""
-    engine = Engine(load_rules([rules]))
-    return [record for fed in monitor.records() for record in engine.feed(fed).journal]
 
 
 def test_judges_and_acts_in_the_step_itself(run_dir: Path, monitor: Monitor, rules: Path) -> None:
@@ -112,11 +39,9 @@ def test_judges_and_acts_in_the_step_itself(run_dir: Path, monitor: Monitor, rul
     restore, scale = monitor.acks()
     assert (restore.step, restore.status, restore.checkpoint, restore.generation) == (30, "applied", 20, 1)
     assert (scale.step, scale.status, scale.before, scale.after) == (31, "applied", 0.1, 0.05)
-    reader = monitor.directory.read_control()
-    assert [message.id for message in reader.read()] == [
+    assert [message.id for message in everything(monitor.directory.read_control())] == [
         *("promotion.0.0", "promotion.0.10", "promotion.0.20", "Explosion.0.30")
     ]
-    reader.close()
     (opened,) = openings(run_dir)
     assert (opened.from_record, opened.pid, opened.rules) == (0, os.getpid(), str(rules))
     assert derived(run_dir) == fold(monitor, rules)

@@ -12,38 +12,14 @@ import pytest
 import torch
 from torch import Tensor
 
+from tests.trainer.slow import Slow, slow_readout
 from tests.trainer.support import Far, Monitor, Run, assert_same, far
 from trainguard import Guard, host_memory
 from trainguard.faults import Faults
-from trainguard.measuring.readout import Copy, Reading, Readout
+from trainguard.measuring.readout import Reading, Readout
 from trainguard.progress import Moment
 from trainguard.signals.norms import LayerNorms
 from trainguard_wire import CheckpointSaved, Sample
-
-
-class Slow(Copy):
-    """A copy that arrives once ``here`` is set."""
-
-    def __init__(self, tensor: Tensor) -> None:
-        super().__init__(tensor)
-        self.here = False
-
-    def has_arrived(self) -> bool:
-        return self.here and super().has_arrived()
-
-    def wait(self) -> None:
-        super().wait()
-        self.here = True
-
-
-def slow_readout(copies: list[Slow], *, exact: bool = False) -> Readout:
-    """A readout whose copies are added to the list as they are queued."""
-
-    def copy(tensor: Tensor) -> Slow:
-        copies.append(Slow(tensor))
-        return copies[-1]
-
-    return Readout(Faults(), copy, exact=exact)
 
 
 @pytest.fixture

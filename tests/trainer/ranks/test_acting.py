@@ -7,8 +7,8 @@ from typing import Any
 
 import torch
 
-from tests.trainer.measuring.test_readout import Slow, slow_readout
 from tests.trainer.ranks.support import RankRun, digest, on_ranks
+from tests.trainer.slow import Slow, slow_readout
 from tests.trainer.support import Monitor, far
 from trainguard import Guard, Knob, wiring
 

@@ -12,23 +12,11 @@ from hypothesis import strategies as st
 from torch import Tensor
 
 from tests.trainer.support import Monitor, Run, assert_same, far
+from tests.trainer.updating.optimizers import ALL, FUSED, assert_same_run
 from trainguard import Guard
 from trainguard.updating.dropping import Dropping
 from trainguard.updating.gate import SPAN, WARM_UP, Gate
 
-Optimizers = dict[str, Callable[[Any], torch.optim.Optimizer]]
-
-HOST: Optimizers = {
-    "sgd": lambda parameters: torch.optim.SGD(parameters, lr=0.1, momentum=0.9, weight_decay=1e-3),
-    "adamw": lambda parameters: torch.optim.AdamW(parameters, lr=0.01),
-    "rmsprop": lambda parameters: torch.optim.RMSprop(parameters, lr=0.01),
-}
-FUSED: Optimizers = {
-    "sgd fused": lambda parameters: torch.optim.SGD(parameters, lr=0.1, momentum=0.9, fused=True),
-    "adamw fused": lambda parameters: torch.optim.AdamW(parameters, lr=0.01, fused=True),
-    "adagrad fused": lambda parameters: torch.optim.Adagrad(parameters, lr=0.01, fused=True),
-}
-ALL = HOST | FUSED
 BAD = {1: math.nan, 4: math.inf, 5: math.nan, 9: -math.inf}
 
 
@@ -56,16 +44,6 @@ def gated(run: Run, run_dir: Path, steps: int = 12, **options: Any) -> Guard:
             guard.step(loss, logits=logits, targets=y)
     assert guard.errors == {}
     return guard
-
-
-def state_of(run: Run) -> dict[str, Tensor]:
-    states = run.optimizer.state_dict()["state"]
-    return {f"{i}.{name}": torch.as_tensor(v) for i, s in states.items() for name, v in s.items() if v is not None}
-
-
-def assert_same_run(left: Run, right: Run) -> None:
-    assert_same(left.model.state_dict(), right.model.state_dict())
-    assert_same(state_of(left), state_of(right))
 
 
 @pytest.mark.parametrize("optimizer", ALL)

@@ -12,7 +12,7 @@ from torch import nn
 from torch.amp import GradScaler
 
 from tests.trainer.support import Monitor, Run
-from tests.trainer.updating.test_gate import ALL, assert_same_run
+from tests.trainer.updating.optimizers import ALL, assert_same_run
 from trainguard import Guard
 
 SKIPPED = {4, 5, 6}
