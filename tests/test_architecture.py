@@ -119,3 +119,14 @@ def test_files_stay_readable():
         if (lines := len(path.read_text().splitlines())) > LONGEST_FILE
     }
     assert long == {}
+
+
+def test_no_test_file_is_a_library():
+    """What several of them need stands beside them, in a module without tests."""
+    offences = [
+        f"{path.relative_to(ROOT)}:{line}: {name}"
+        for path in sources("tests")
+        for line, name in imports(path)
+        if name.startswith("tests.") and ".test_" in name
+    ]
+    assert offences == []

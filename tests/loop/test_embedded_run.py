@@ -7,6 +7,7 @@ import pytest
 from click.testing import CliRunner
 
 from tests.support.records import everything
+from tests.trainer.embedded import RULES as RULES  # of the fixture `rules`
 from tests.trainer.embedded import derived, embedded, fold, openings, train
 from tests.trainer.support import Monitor, Run
 from trainguard_monitor.cli import main

@@ -236,7 +236,7 @@ def running(daemon: Daemon) -> Iterator[Daemon]:
         yield daemon
     finally:
         daemon.stop()
-        thread.join(10)
+        thread.join(60)
     assert not thread.is_alive()
 
 

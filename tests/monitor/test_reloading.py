@@ -122,6 +122,7 @@ def test_what_changes_nothing_loads_nothing(daemon: Daemon, rules_file: Path, mo
         until(lambda: loads)
     finally:
         watch.stop()
+    assert len(loads) == 1
 
 
 def test_bad_rules_change_nothing(daemon: Daemon, reloader: Reloader, rules_file: Path) -> None:

@@ -91,7 +91,7 @@ class Browser:
         """What was logged to the console since the last call."""
         return [entry["message"] for entry in self.driver.get_log("browser")]
 
-    def until(self, condition: Callable[[], Any], seconds: float = 10.0) -> Any:
+    def until(self, condition: Callable[[], Any], seconds: float = 60.0) -> Any:
         """The first value of ``condition`` that is true; fails with what is shown when none comes."""
         deadline = time.monotonic() + seconds
         while not (value := condition()):

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from tests.support.tools import mortal, need
 
-READY_SECONDS = 20.0
+READY_SECONDS = 60.0
 
 
 def free_port() -> int:
@@ -30,7 +30,7 @@ def daemon(command: Sequence[str], ready: str, log: Path) -> Iterator[None]:
     finally:
         process.terminate()
         try:
-            process.wait(10)
+            process.wait(60)
         except subprocess.TimeoutExpired:
             process.kill()
             process.wait()

@@ -46,7 +46,7 @@ def start() -> Iterator[Start]:
 
 
 def _run(*arguments: object) -> "subprocess.CompletedProcess[str]":
-    return subprocess.run([*TRAINGUARD, *map(str, arguments)], capture_output=True, text=True, timeout=30)
+    return subprocess.run([*TRAINGUARD, *map(str, arguments)], capture_output=True, text=True, timeout=60)
 
 
 def test_watches_serves_and_drains(
@@ -64,7 +64,7 @@ def test_watches_serves_and_drains(
     trainer.samples(3000)
     trainer.sample(loss=1.0, grad_norm=50.0)
     process.send_signal(signal.SIGTERM)
-    _, errors = process.communicate(timeout=10)
+    _, errors = process.communicate(timeout=60)
     assert process.returncode == 0
     assert f"serving {url}/metrics" in errors
     assert "Traceback" not in errors
@@ -107,7 +107,7 @@ def test_ends_when_its_standard_input_closes(start: Start, runs: Path, rules_fil
     arguments = ("monitor", runs, "--rules", rules_file, "--listen=127.0.0.1:0", "--ready-file", ready)
     process = start(*arguments, "--stop-with-stdin", stdin=subprocess.PIPE)
     until(ready.exists)
-    process.communicate(timeout=10)  # closes it
+    process.communicate(timeout=60)  # closes it
     assert process.returncode == 0
 
 
@@ -174,7 +174,7 @@ def test_sighup_loads_the_rules_anew(start: Start, runs: Path, rules_file: Path,
     until(lambda: "trainguard_config_last_reload_successful 1.0" in _get(f"{url}/metrics"))
     assert "grad_norm > 30" in _get(f"{url}/api/v1/rules")
     process.send_signal(signal.SIGTERM)
-    _, errors = process.communicate(timeout=10)
+    _, errors = process.communicate(timeout=60)
     assert process.returncode == 0
     assert "did you mean 'grad_norm'?" in errors
 
@@ -205,7 +205,7 @@ def test_acts_on_the_word_of_who_has_the_token(
     assert answer.json()["data"]["decision"]["verdict"] == "act"
     assert [intervention.rule for intervention in interventions_of(trainer.run)] == ["manual"]
     process.send_signal(signal.SIGTERM)
-    process.communicate(timeout=10)
+    process.communicate(timeout=60)
     assert process.returncode == 0
 
 

@@ -45,6 +45,12 @@ trainer.sample(loss=1.0, grad_norm=1.0)
 trainer.goodbye()
 sys.exit(len(interventions_of(trainer.run)))
 """
+LASTS = """\
+import time, pathlib
+for _ in range(6000):
+    if pathlib.Path({finish!r}).exists(): break
+    time.sleep(0.01)
+"""
 
 
 @pytest.fixture
@@ -115,7 +121,7 @@ def test_hands_signals_on(base: list[str], signum: signal.Signals, tmp_path: Pat
     process = _start(*base, sys.executable, "-c", script)
     until((tmp_path / "up").exists)
     process.send_signal(signum)
-    _, errors = process.communicate(timeout=15)
+    _, errors = process.communicate(timeout=60)
     assert process.returncode == 7
     assert "no run appeared" in errors
     assert "Traceback" not in errors
@@ -141,23 +147,23 @@ def test_bad_rules_keep_the_training_from_starting(base: list[str], tmp_path: Pa
 def test_a_training_survives_its_monitor(base: list[str], tmp_path: Path) -> None:
     """A monitor that dies is worth a warning; the training goes on to its own end."""
     finish = tmp_path / "finish"
-    script = f"import time, pathlib\nwhile not pathlib.Path({str(finish)!r}).exists(): time.sleep(0.01)"
-    process = _start(*base, sys.executable, "-c", script)
+    process = _start(*base, sys.executable, "-c", LASTS.format(finish=str(finish)))
     assert process.stderr is not None
     assert "watching" in process.stderr.readline()
     _sidecars(process)[0].kill()
     assert "the monitor has died; the training goes on" in process.stderr.readline()
     finish.touch()
-    process.communicate(timeout=15)
+    process.communicate(timeout=60)
     assert process.returncode == 0
 
 
-def test_the_monitor_ends_with_its_session(base: list[str]) -> None:
+def test_the_monitor_ends_with_its_session(base: list[str], tmp_path: Path) -> None:
     """Killed without a chance to clean up, ``run`` leaves no monitor behind."""
-    process = _start(*base, sys.executable, "-c", "import time; time.sleep(1)")
+    process = _start(*base, sys.executable, "-c", LASTS.format(finish=str(tmp_path / "finish")))
     assert process.stderr is not None
     assert "watching" in process.stderr.readline()
     (sidecar,) = _sidecars(process)
     process.kill()
+    (tmp_path / "finish").touch()
     process.communicate()
     until(lambda: not sidecar.is_running() or sidecar.status() == psutil.STATUS_ZOMBIE)

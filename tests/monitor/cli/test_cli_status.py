@@ -327,5 +327,5 @@ def test_watching_on_a_terminal(runs: Path, trainer: ScriptedTrainer) -> None:
     trainer.samples(4)
     until(lambda: sees(rb"not judged\x1b\[0m +7 "))
     process.send_signal(2)
-    assert process.wait(10) == 0
+    assert process.wait(60) == 0
     os.close(controller)

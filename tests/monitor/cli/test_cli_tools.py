@@ -9,6 +9,7 @@ import pytest
 from click.testing import CliRunner, Result
 
 from tests.monitor.helpers import BAD_RULES, RULES, ScriptedTrainer, interventions_of
+from tests.support.tools import need_module
 from trainguard_monitor.cli import main
 from trainguard_monitor.following.driver import Driver
 from trainguard_monitor.recorded.replay import Side, replay
@@ -282,7 +283,7 @@ def test_the_schema_knows_every_action_and_describes_every_key() -> None:
 
 def test_the_schema_takes_what_the_loader_takes() -> None:
     """Every shipped pack is valid by it, and what the loader refuses for its form is not."""
-    jsonschema = pytest.importorskip("jsonschema")
+    jsonschema = need_module("jsonschema")
     schema = json.loads(run("schema").stdout)
     assert schema["$schema"] == "https://json-schema.org/draft/2020-12/schema"
     jsonschema.Draft202012Validator.check_schema(schema)

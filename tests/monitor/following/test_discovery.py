@@ -27,7 +27,7 @@ class Watcher:
         return {Path(path).name for path in self.discovery._watches}
 
     def scan_when_called(self) -> list[str]:
-        assert self.called.wait(5)
+        assert self.called.wait(60)
         self.called.clear()
         return self.names()
 

@@ -81,7 +81,7 @@ def answering(answer: bytes) -> Iterator[str]:
             thread = threading.Thread(target=serve)
             thread.start()
             yield url
-            thread.join(10)
+            thread.join(60)
         else:
             yield url
 

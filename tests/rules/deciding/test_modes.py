@@ -2,7 +2,7 @@
 
 import pytest
 
-from tests.rules.deciding.test_hindsight import RULES, story, take_over
+from tests.rules.deciding.story import RULES, story, take_over
 from tests.support.telemetry import ScriptedTrainer, sample
 from trainguard_rules import CatchUp, Engine, RuleBook, load_text
 from trainguard_wire import Derived, Input, Intervention, Outcome, Telemetry

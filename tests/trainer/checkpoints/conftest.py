@@ -25,6 +25,6 @@ def small_disk(place: Path) -> Iterator[Path]:
     mount = ["mount", "-t", "tmpfs", "-o", "size=512k", "tmpfs", str(disk)]
     done = subprocess.run(mount, capture_output=True, text=True, check=False)
     if done.returncode != 0:
-        pytest.skip(f"NOT TESTED: a full disk, for no file system can be mounted here: {done.stderr.strip()}")
+        pytest.skip(f"a full disk takes the right to mount a file system: {done.stderr.strip()}")
     yield disk
     subprocess.run(["umount", "-l", str(disk)], check=True)

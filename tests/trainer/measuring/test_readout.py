@@ -16,7 +16,7 @@ from tests.trainer.slow import Slow, slow_readout
 from tests.trainer.support import Far, Monitor, Run, assert_same, far
 from trainguard import Guard, host_memory
 from trainguard.faults import Faults
-from trainguard.measuring.readout import Reading, Readout
+from trainguard.measuring.readout import Copy, Reading, Readout
 from trainguard.progress import Moment
 from trainguard.signals.norms import LayerNorms
 from trainguard_wire import CheckpointSaved, Sample

@@ -1,6 +1,7 @@
 """Real processes, each a rank of one training: a scenario is a function that every rank runs."""
 
 import hashlib
+import logging
 import tempfile
 from collections.abc import Callable, Iterable
 from multiprocessing.connection import Connection
@@ -39,6 +40,18 @@ class RankRun:
     def step(self, guard: Any, factor: float = 1.0, **options: Any) -> None:
         loss, logits, y = self.backward(factor)
         guard.step(loss, logits=logits, targets=y, **options)
+
+
+class Heard(logging.Handler):
+    """What trainguard says in this process."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.lines: list[str] = []
+        logging.getLogger("trainguard").addHandler(self)
+
+    def emit(self, record: logging.LogRecord) -> None:
+        self.lines.append(record.getMessage())
 
 
 def digest(tensors: Iterable[Tensor]) -> str:

@@ -1,6 +1,5 @@
 """Guards that are not made on every rank, or not at the same time: the user's own groups are none the worse for it."""
 
-import logging
 import time
 from pathlib import Path
 from typing import Any
@@ -8,24 +7,12 @@ from typing import Any
 import torch
 import torch.distributed as dist
 
-from tests.trainer.ranks.support import on_ranks
+from tests.trainer.ranks.support import Heard, on_ranks
 from tests.trainer.support import Monitor, Run
 from trainguard import Guard
 from trainguard.ranks import meeting
 
 QUIET: dict[str, Any] = {"checkpoint_every": None, "heartbeat_seconds": 1e9}
-
-
-class Heard(logging.Handler):
-    """What trainguard says in this process."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.lines: list[str] = []
-        logging.getLogger("trainguard").addHandler(self)
-
-    def emit(self, record: logging.LogRecord) -> None:
-        self.lines.append(record.getMessage())
 
 
 def impatient(patience: float, notice: float) -> None:

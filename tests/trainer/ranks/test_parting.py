@@ -1,7 +1,6 @@
 """Ranks that lose each other: nothing hangs, nothing crashes, it is said once, and each goes on alone."""
 
 import os
-import time
 from pathlib import Path
 from typing import Any
 
@@ -9,6 +8,7 @@ import pytest
 import torch.distributed as dist
 from torch import nn
 
+from tests.support.waiting import until
 from tests.trainer.ranks.support import on_ranks
 from tests.trainer.support import Monitor, Run
 from trainguard import Guard
@@ -25,39 +25,48 @@ def alone(rank: int, path: str, course: str) -> Any:
 
     if course == "sleeps":
         ranks.PATIENCE = 2.0  # type: ignore[misc]
-    run, monitor, began = Run(), Monitor(Path(path)), time.monotonic()
+    made, launch = [], rounds.Rounds.launch
+
+    def counted(each: rounds.Rounds, *what: Any, **how: Any) -> None:
+        made.append(what)
+        launch(each, *what, **how)
+
+    rounds.Rounds.launch = counted  # type: ignore[method-assign]
+    run, monitor, over = Run(), Monitor(Path(path)), Path(path).with_name("over")
     with Guard(run.model, run.optimizer, run_dir=path, **QUIET) as guard:
         run.train(guard, 4)
         if (course, rank) == ("fails", 0):
             monitor.ask(HALVE)  # is on its way to both when rank 1 has ended
         run.train(guard, 1)
         if rank == 1:
-            leave(course, guard)
+            leave(course, guard, over)
             return {"steps": guard.num_steps, "errors": guard.errors}
         run.train(guard, 3)
         monitor.ask(HALVE)
         run.train(guard, 4)
-    return {"steps": guard.num_steps, "errors": guard.errors, "seconds": time.monotonic() - began}
+    over.touch()
+    return {"steps": guard.num_steps, "errors": guard.errors, "rounds": len(made)}
 
 
-def leave(course: str, guard: Guard) -> None:
+def leave(course: str, guard: Guard, over: Path) -> None:
+    """``over`` is there when rank 0 has come to its end."""
     if course == "dies":
         os._exit(1)
     if course == "sleeps":
-        time.sleep(5)
+        until(over.exists)
     if course == "miscounts":
         guard.load_state_dict({**guard.state_dict(), "step": 50})
         Run().train(guard, 2)
     if course == "fails":
         guard.__exit__(RuntimeError, RuntimeError("a bad batch"), None)
-        time.sleep(1)  # what it does after that is no matter of the guard's
+        until(over.exists)  # what it does after that is no matter of the guard's
 
 
 def check(first: Any, monitor: Monitor, reason: str) -> None:
     """All of rank 0's own samples are there; what is asked for is refused."""
     assert first["steps"] == 12
     assert first["errors"] == {"ranks": 1}
-    assert first["seconds"] < 10
+    assert first["rounds"] < 12, "who is alone makes no more"
     assert sorted(sample.step for sample in monitor.samples()) == list(range(1, 13))
     ack = monitor.last_ack()
     assert ack.status == "refused"

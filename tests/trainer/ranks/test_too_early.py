@@ -7,8 +7,7 @@ from typing import Any
 import pytest
 import torch.distributed as dist
 
-from tests.trainer.ranks.support import RankRun, on_ranks
-from tests.trainer.ranks.test_meeting import Heard
+from tests.trainer.ranks.support import Heard, RankRun, on_ranks
 from tests.trainer.support import Monitor, Run
 from trainguard import Guard
 
