@@ -10,7 +10,7 @@
 Several ranks meet at the begin of ``after``, over what they launched at the end of the one before: see
 `trainguard.ranks`.
 
-All of it is timed, but for saving, acting and waiting in lockstep: see `Overhead`.
+All of it is timed, but for saving, acting, the meeting of ranks and waiting in lockstep: see `Overhead`.
 """
 
 from collections.abc import Iterable, Mapping

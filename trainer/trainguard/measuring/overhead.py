@@ -1,9 +1,8 @@
 """What the guard takes of the training's time, timed in place around its own code.
 
 Comparing whole loops resolves a few percent; a clock around a few microseconds of code resolves those. Not counted are
-checkpoints and actions that are carried out, which have records of their own, waiting in lockstep or for other ranks,
-and clipping,
-which the loop would do without a guard, at a higher price.
+checkpoints and actions that are carried out, which have records of their own, waiting in lockstep, the meeting with
+other ranks, most of which is waiting, and clipping, which the loop would do without a guard, at a higher price.
 """
 
 from collections import deque

@@ -14,9 +14,9 @@ itself has brought the ranks together since. So nobody waits, and readings come 
                        publish the readings of step N - 1; carry out what came; read control (rank 0);
                        launch the round of step N, which asks for a talk if there is something to say
 
-Talks are rare: control to be carried out, names of signals that are new, votes on an action. They are rounds like any
-other, made on the spot (`Ranks.exchange`). What is larger than a round, such as a checkpoint, follows one that
-announces it.
+Talks are rare: control to be carried out, names of signals that are new, what failed on a rank, votes on an action.
+They are rounds like any other, made on the spot (`Ranks.exchange`). What is larger than a round, such as a checkpoint,
+follows one that announces it.
 
 Nothing may hang. All rounds have one size and a head that says what they are, and at which step of which generation.
 Where the heads disagree (a rank took other steps, failed in our code, or has ended), where a rank is gone or silent for

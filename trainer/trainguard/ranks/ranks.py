@@ -29,6 +29,7 @@ from trainguard.ranks.rounds import (
 )
 
 ABSENT = np.int64(0x7FF8_0000_0000_0DEF)  # a NaN that no arithmetic makes: no value
+FAULTS = "faults"
 
 Hear = Callable[[list[Any]], None]
 _T = TypeVar("_T")
@@ -45,7 +46,8 @@ class Ranks:
         self._rounds, self._progress, self._faults = rounds, progress, faults
         self.rank, self.size, self.together = rounds.rank, rounds.size, True
         self.why_parted = ""
-        self._hearers: dict[str, Hear] = {}
+        self._hearers: dict[str, Hear] = {FAULTS: self._note_elsewhere}
+        self._faults_told, self._faults_heard = 0, set[str]()
         self._to_say: dict[str, list[Any]] = {}
         self._letter: dict[str, list[Any]] = {}
         self._cargo = self._no_cargo = no_cargo()
@@ -127,6 +129,8 @@ class Ranks:
         if not self.together:
             return
         self.meet()
+        if self.rank and len(self._faults.counts) != self._faults_told:
+            self._tell_faults()
         self._letter, self._to_say = self._to_say, {}
         cargo, self._cargo = self._cargo, self._no_cargo
         self._carries = cargo is not self._no_cargo
@@ -171,6 +175,20 @@ class Ranks:
         for topic in sorted(set().union(*letters)):
             with self._faults.around(f"ranks.{topic}"):
                 self._hearers[topic]([letter.get(topic, []) for letter in letters])
+
+    def _tell_faults(self) -> None:
+        """What this rank alone would log: the names of what failed since the last time, each once."""
+        names = list(self._faults.counts)
+        self.say(FAULTS, *names[self._faults_told :])
+        self._faults_told = len(names)
+
+    def _note_elsewhere(self, said: list[Any]) -> None:
+        """On rank 0, each kind that failed elsewhere only, with the first rank where it did."""
+        for rank, names in enumerate(said if self.rank == 0 else ()):
+            for name in names:
+                if name not in self._faults_heard and name not in self._faults.counts:
+                    self._faults_heard.add(name)
+                    self._faults.note(f"rank {rank}: {name}", "that rank's own log says more")
 
     def _exchange(self, kind: int, words: Any) -> list[Any]:
         place = (0, 0) if kind == HELLO else self._place
