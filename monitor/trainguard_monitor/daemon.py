@@ -18,7 +18,7 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from queue import Empty, SimpleQueue
-from typing import Literal, NamedTuple
+from typing import Literal, NamedTuple, TypeVar
 
 from trainguard_monitor.feed import Feed, Word
 from trainguard_monitor.following.discovery import Discovery
@@ -34,6 +34,7 @@ log = logging.getLogger(__name__)
 
 SCAN_EVERY = 3.0
 SCAN_GAP = 0.02
+SCAN_REST = 10.0  # at least so many times as long as a scan takes: a thousand runs may all be made at once
 NOTIFY_SECONDS = 5.0
 
 
@@ -53,6 +54,7 @@ class _Rules(NamedTuple):
 
 
 _Message = Literal["changed", "stop"] | _Errand | _Rules
+_Result = TypeVar("_Result")
 
 
 @dataclass(frozen=True)
@@ -86,10 +88,12 @@ class Daemon:
         self._inbox: SimpleQueue[_Message] = SimpleQueue()  # its put() may be called from a signal handler
         self._webhooks = Webhooks(webhooks or {}, self.take_in, clock=self._clock.wall)
         self._discovery = Discovery(directory, lambda: self._inbox.put("changed"), polling=polling)
-        self._posts: dict[Path, Post] = {}
+        self._posts: dict[str, Post] = {}  # by the name of the run
         self._rota = Rota()
         self._changing: list[Post] = []
         self._scan_at = 0.0
+        self._scan_seconds = 0.0
+        self._blind = False
         self._reloaded = True
         self._stopping = False
         self._ready = False
@@ -106,16 +110,12 @@ class Daemon:
         return sorted(views, key=lambda view: view.run)
 
     def run_detail(self, name: str) -> RunDetail | None:
-        driver = self._driver_of(name)
-        return None if driver is None else driver.detail()
+        post = self._posts.get(name)
+        return None if post is None else post.driver.detail()
 
     def directory_of(self, name: str) -> RunDirectory | None:
-        driver = self._driver_of(name)
-        return None if driver is None else driver.run
-
-    def _driver_of(self, name: str) -> Driver | None:
-        found = (post.driver for post in list(self._posts.values()) if post.driver.run.name == name)
-        return next(found, None)
+        post = self._posts.get(name)
+        return None if post is None else post.driver.run
 
     def take_in(self, run: str, record: Input) -> "Future[Taken | None]":
         errand = _Errand(run, record, Future())
@@ -139,8 +139,9 @@ class Daemon:
     def run(self, on_ready: Callable[[], None] = lambda: None) -> None:
         """Follow the runs until `stop`, then read each to its end and let go of it.
 
-        Calls ``on_ready`` once, when the runs there are have been found. Raises `LeaseHeld` when the directory
-        is itself a run that another monitor drives, and `OSError` when it can't be made.
+        Calls ``on_ready`` once, when the runs there are have been found. Raises `OSError` when the directory can't be
+        made or read; when it is itself a run, `LeaseHeld` where another monitor drives it, and `RunDirectoryError`
+        where this version doesn't read it.
         """
         self.directory.mkdir(parents=True, exist_ok=True)
         self._discovery.start()
@@ -152,6 +153,7 @@ class Daemon:
             while not self._stopping:
                 self._look()
                 self._wait()
+            self._ready = False
             self._drain()
             self._finish_notifications()
         finally:
@@ -162,9 +164,9 @@ class Daemon:
                 post.driver.close()
 
     def _take_only_run(self) -> None:
-        only = self._posts.get(self.directory)
-        if only is not None:
-            only.driver.open()
+        for post in self._posts.values():
+            if post.driver.run.path == self.directory:
+                post.driver.open()
 
     def _wait(self) -> None:
         due = min(self._rota.next_due, self._scan_at)
@@ -183,24 +185,31 @@ class Daemon:
             case "stop":
                 self._stopping = True
             case "changed":
-                self._scan_at = min(self._scan_at, self._clock.monotonic() + SCAN_GAP)
+                gap = max(SCAN_GAP, SCAN_REST * self._scan_seconds)
+                self._scan_at = min(self._scan_at, self._clock.monotonic() + gap)
             case _Errand():
                 self._run_errand(message)
             case _Rules():
                 self._replace_rules(message)
 
     def _run_errand(self, errand: _Errand) -> None:
-        driver = self._driver_of(errand.run)
+        if not errand.reply.set_running_or_notify_cancel():
+            return  # whoever asked was told to try again
+        post = self._posts.get(errand.run)
         try:
-            errand.reply.set_result(None if driver is None else driver.take_in(errand.record))
+            errand.reply.set_result(None if post is None else post.driver.take_in(errand.record))
         except Exception as error:
             log.exception("%s: a defect of trainguard", errand.run, extra={"run": errand.run})
             errand.reply.set_exception(error)
 
     def _replace_rules(self, message: _Rules) -> None:
         self.book, self._loaded_at, self._reloaded = message.book, self._clock.wall(), True
-        for post in self._posts.values():
-            post.driver.replace_rules(message.book)
+        for post in list(self._posts.values()):
+            if post.cadence.is_given_up:  # given up under the rules there were
+                self._dismiss(post)
+                self._admit(post.driver.run)
+            else:
+                self._try(post, partial(post.driver.replace_rules, message.book))
         self._changing = list(self._posts.values())
         self.feed.publish("", [], [Word("rules")])
         message.reply.set_result(None)
@@ -215,27 +224,29 @@ class Daemon:
         """Everything that is due: the regular scan, runs followed live, and one run being caught up."""
         now = self._clock.monotonic()
         if now >= self._scan_at:
-            self._scan()
+            self._look_for_runs()
         for post in self._rota.take(now):
             self._attend(post, post.driver.poll)
             self._rota.put(post)
         changing = self._next_change()
         if changing is not None:
-            self._change_rules(changing)
-
-    def _change_rules(self, post: Post) -> None:
-        try:
-            post.driver.change_rules()
-        except OSError as error:
-            self._give_up(post, error)
+            self._try(changing, changing.driver.change_rules)
 
     def _attend(self, post: Post, look: Callable[[float], Sequence[Telemetry]]) -> None:
-        now, driver = self._clock.monotonic(), post.driver
+        now = self._clock.monotonic()
+        came = self._try(post, partial(look, now))
+        if came is not None:
+            post.complaint = ""
+            post.cadence.looked(now, came, post.driver.pace, company=len(self._posts))
+
+    def _try(self, post: Post, work: Callable[[], _Result]) -> _Result | None:
+        """Do something with one run. What goes wrong is dealt with here; None then."""
+        driver = post.driver
         try:
-            came = look(now)
+            return work()
         except LeaseHeld as error:
             self._complain(post, logging.INFO if driver.judges_itself else logging.WARNING, str(error))
-            post.cadence.postpone(now)
+            post.cadence.postpone(self._clock.monotonic())
         except (OSError, RunDirectoryError) as error:
             self._give_up(post, error)
         except Exception:
@@ -244,9 +255,7 @@ class Daemon:
             )
             driver.fail()
             post.cadence.never()
-        else:
-            post.complaint = ""
-            post.cadence.looked(now, came, driver.pace, company=len(self._posts))
+        return None
 
     def _give_up(self, post: Post, error: Exception) -> None:
         """Until later: what stands in the way may go."""
@@ -260,25 +269,43 @@ class Daemon:
             log.log(level, "%s", text, extra={"run": post.driver.run.name})
         post.complaint = text
 
-    def _scan(self) -> None:
-        found = {run.path: run for run in self._discovery.scan()}
-        for path, post in list(self._posts.items()):
-            if path not in found or post.driver.is_gone():
-                log.info("%s: removed", post.driver.run.name, extra={"run": post.driver.run.name})
-                post.driver.close(gone=True)
-                post.gone = True
-                del self._posts[path]
-                self.feed.publish(post.driver.run.name, [], [Word("removed")])
-        for path in found.keys() - self._posts.keys():
-            self._admit(found[path])
+    def _look_for_runs(self) -> None:
+        """Where that can't be done just now, the runs that were found before go on."""
+        try:
+            self._scan()
+        except Exception as error:
+            if not self._blind:
+                trace = None if isinstance(error, OSError) else error
+                log.error("can't look for runs, will go on trying: %s", error, exc_info=trace)
+            self._blind = True
+        else:
+            self._blind = False
         self._scan_at = self._clock.monotonic() + SCAN_EVERY
+
+    def _scan(self) -> None:
+        began = self._clock.monotonic()
+        found = {run.name: run for run in self._discovery.scan()}
+        for name, post in list(self._posts.items()):
+            if name not in found or post.driver.is_gone():
+                log.info("%s: removed", name, extra={"run": name})
+                post.driver.close(gone=True)
+                self._dismiss(post)
+        for name, run in found.items():
+            if name not in self._posts:
+                self._admit(run)
+        self._scan_seconds = self._clock.monotonic() - began
+
+    def _dismiss(self, post: Post) -> None:
+        post.gone = True
+        del self._posts[post.driver.run.name]
+        self.feed.publish(post.driver.run.name, [], [Word("removed")])
 
     def _admit(self, run: RunDirectory) -> None:
         log.info("%s: found", run.name, extra={"run": run.name})
         notify = partial(self._webhooks.send, run.name)
         driver = Driver(run, self.book, clock=self._clock.wall, feed=self.feed, sink=self._sink, notify=notify)
         now = self._clock.monotonic()
-        self._posts[run.path] = post = Post(driver, now, ahead=now - self._clock.wall())
+        self._posts[run.name] = post = Post(driver, now, ahead=now - self._clock.wall())
         self._rota.put(post)
         self.feed.publish(run.name, [], [Word("found")])
 

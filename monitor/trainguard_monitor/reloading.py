@@ -10,6 +10,7 @@ when somebody is done: an append to a log that lies near by must not become dear
 
 import hashlib
 import logging
+import os
 import threading
 from collections.abc import Sequence
 from concurrent.futures import Future
@@ -80,6 +81,9 @@ class Reloader:
                 return self._failed(str(error))
             except TimeoutError:
                 return self._failed("the monitor is not at work")
+            except Exception as error:
+                log.exception("a defect of trainguard")
+                return self._failed(f"a defect of trainguard: {type(error).__name__}: {error}")
             log.info("rules loaded from %s", ", ".join(self._sources))
             return None
 
@@ -142,7 +146,8 @@ class RuleWatch:
     def _watch_directories(self) -> None:
         """Those that the files are in, and where links lead: which may be elsewhere every time."""
         files = self._reloader.files
-        wanted = {str(path.parent) for file in files for path in (file.absolute(), file.resolve())}
+        paths = [path for file in files for path in (os.path.abspath(file), os.path.realpath(file))]
+        wanted = {os.path.dirname(path) for path in paths}
         for directory in self._watches.keys() - wanted:
             self._observer.unschedule(self._watches.pop(directory))
         for directory in wanted - self._watches.keys():

@@ -2,6 +2,7 @@
 
 import logging
 import shutil
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -13,6 +14,7 @@ from tests.monitor.helpers import ScriptedTrainer, derived_in, interventions_of,
 from tests.support.waiting import until
 from trainguard_monitor import daemon as daemon_module
 from trainguard_monitor.daemon import Daemon
+from trainguard_monitor.following.discovery import Discovery
 from trainguard_monitor.following.driver import Driver
 from trainguard_rules import RuleBook
 from trainguard_wire import Decision, Lease, LeaseHeld, RunDirectory
@@ -49,6 +51,40 @@ def test_stop_reads_to_the_end(runs: Path, book: RuleBook, trainer: ScriptedTrai
     decisions = [record for record in derived_in(trainer.run) if isinstance(record, Decision)]
     assert [decision.step for decision in decisions] == [5001]
     Lease.take(trainer.run.monitor_lock).release()
+
+
+def test_not_ready_while_it_stops(
+    runs: Path, book: RuleBook, trainer: ScriptedTrainer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whoever asks then is to ask another monitor."""
+    seen: list[bool] = []
+    monkeypatch.setattr(Driver, "drain", lambda *_: seen.append(daemon.ready) or ())
+    with running(Daemon(runs, book)) as daemon:
+        until(lambda: _states(daemon) == {"a": "driven"})
+    assert seen == [False]
+
+
+def test_scans_leave_time_for_the_runs(
+    runs: Path, book: RuleBook, trainer: ScriptedTrainer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Where a look at the directory takes long, a storm of events does not have it looked at all the time."""
+    scan, scans = Discovery.scan, []
+
+    def slowly(discovery: Discovery) -> list[RunDirectory]:
+        scans.append(None)
+        time.sleep(0.05)
+        return scan(discovery)
+
+    monkeypatch.setattr(Discovery, "scan", slowly)
+    with running(Daemon(runs, book)):
+        until(lambda: len(scans) >= 2)
+        before = len(scans)
+        for number in range(25):
+            (runs / f"other-{number}").mkdir()
+            time.sleep(0.02)
+        assert len(scans) - before <= 2
+        trainer.sample(loss=1.0, grad_norm=50.0)
+        until(lambda: interventions_of(trainer.run))
 
 
 def test_a_removed_run_is_dropped(daemon: Daemon, trainer: ScriptedTrainer) -> None:

@@ -140,6 +140,43 @@ def test_bad_rules_change_nothing(daemon: Daemon, reloader: Reloader, rules_file
     assert daemon.rules().last_reload_successful
 
 
+def test_a_defect_while_loading(
+    daemon: Daemon, rules_file: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Counts as rules that are no good, and what is saved afterwards is loaded."""
+
+    def fail(sources: list[str]) -> None:
+        raise ZeroDivisionError("in a rule file")
+
+    watch = RuleWatch(Reloader(daemon, [str(rules_file)]))
+    watch.start()
+    try:
+        with monkeypatch.context() as patch:
+            patch.setattr(reloading, "load_rules", fail)
+            rules_file.write_text(OTHER_RULES)
+            until(lambda: not daemon.rules().last_reload_successful)
+        rules_file.write_text(NEW)
+        until(lambda: expressions(daemon) == ["grad_norm > 30"])
+    finally:
+        watch.stop()
+    assert "rules not loaded, those in force stay:\na defect of trainguard: ZeroDivisionError" in caplog.text
+
+
+def test_a_link_that_leads_to_itself(daemon: Daemon, rules_file: Path) -> None:
+    """In the place of a rule file, until somebody sees to it."""
+    watch = RuleWatch(Reloader(daemon, [str(rules_file)]))
+    watch.start()
+    try:
+        rules_file.unlink()
+        rules_file.symlink_to(rules_file)
+        until(lambda: not daemon.rules().last_reload_successful)
+        rules_file.unlink()
+        rules_file.write_text(NEW)
+        until(lambda: expressions(daemon) == ["grad_norm > 30"])
+    finally:
+        watch.stop()
+
+
 def test_a_file_that_is_gone(daemon: Daemon, reloader: Reloader, rules_file: Path) -> None:
     """Is no good, either."""
     rules_file.unlink()

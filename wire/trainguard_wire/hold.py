@@ -2,7 +2,6 @@
 
 import os
 import socket
-from pathlib import Path
 
 from trainguard_wire.chain import Chain, last_chain
 from trainguard_wire.journal import Mode, Opened
@@ -19,7 +18,7 @@ class Hold:
     def __init__(self, run: RunDirectory, lease: Lease) -> None:
         self._lease = lease
         self._lock_file = run.monitor_lock
-        self._identity = _identity(run.monitor_lock)
+        self._identity = _identity(os.stat(run.monitor_lock))
         self.outbox = Outbox(run)
         self.chain: Chain | None = last_chain(run)
         self._run = run
@@ -36,8 +35,13 @@ class Hold:
             raise
 
     def is_gone(self) -> bool:
-        """Whether the run was removed, or removed and made anew, under us."""
-        return _identity(self._lock_file) != self._identity
+        """Whether the run was removed, or removed and made anew, under us. Not where that can't be seen just now."""
+        try:
+            return _identity(os.stat(self._lock_file)) != self._identity
+        except (FileNotFoundError, NotADirectoryError):
+            return True
+        except OSError:
+            return False
 
     def rewind(self) -> None:
         """Read the telemetry from the first record on, again."""
@@ -64,9 +68,5 @@ def opened_here(*, time: float, version: str, rules: str, rules_sha256: str, fro
     )
 
 
-def _identity(path: Path) -> tuple[int, int] | None:
-    try:
-        found = os.stat(path)
-    except (FileNotFoundError, NotADirectoryError):
-        return None
+def _identity(found: os.stat_result) -> tuple[int, int]:
     return found.st_dev, found.st_ino

@@ -67,7 +67,8 @@ class RunDirectory:
 
     @property
     def name(self) -> str:
-        return self.path.absolute().name
+        """As text that can be shown and sent anywhere: bytes that are not UTF-8 become ``\\xff``."""
+        return os.fsencode(self.path.absolute().name).decode("utf-8", "backslashreplace")
 
     def __repr__(self) -> str:
         return f"RunDirectory({str(self.path)!r})"
@@ -78,8 +79,8 @@ class RunDirectory:
             folder.mkdir(parents=True, exist_ok=True)
 
     def exists(self) -> bool:
-        """Whether a trainer has introduced itself here."""
-        return self.info_file.is_file()
+        """Whether a trainer has introduced itself here, as far as we are allowed to see."""
+        return os.path.isfile(self.info_file)
 
     def write_info(self, info: RunInfo) -> None:
         """Replace ``run.json`` as a whole: a reader sees the old one or the new one. Raises `OSError`."""
@@ -119,7 +120,10 @@ class RunDirectory:
 
 
 def runs_in(directory: str | os.PathLike[str]) -> Iterator[RunDirectory]:
-    """The runs in a directory, by name; the directory itself where it is a run."""
+    """The runs in a directory, by name; the directory itself where it is a run.
+
+    Directories in it that may not be read are passed over. Raises `OSError` where it can't be read itself.
+    """
     here = RunDirectory(directory)
     if here.exists():
         yield here

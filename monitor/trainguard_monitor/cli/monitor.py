@@ -34,7 +34,7 @@ if TYPE_CHECKING:
 EPILOG = """\b
 Exit codes:
   0  stopped by SIGTERM or SIGINT, every run read to its end
-  2  the command line, a rule file, the token file, the webhook file or an address is no good
+  2  the command line, a rule file, the token file, the webhook file, an address or RUNS_DIR is no good
   3  RUNS_DIR is a single run, and another monitor drives it
 """
 
@@ -87,7 +87,7 @@ def monitor(
     from trainguard_monitor.http.server import AddressError, Server, address_of, bind
     from trainguard_monitor.logs import configure
     from trainguard_monitor.reloading import Reloader, RuleWatch
-    from trainguard_wire import LeaseHeld
+    from trainguard_wire import LeaseHeld, RunDirectoryError
 
     configure(log_format, log_level)
     _allow_many_files()
@@ -114,6 +114,8 @@ def monitor(
         daemon.run(on_ready=lambda: _announce(runs_dir, mode, address_of(bound), ready_file))
     except LeaseHeld as error:
         raise Held(f"{error}; stop it first") from None
+    except RunDirectoryError as error:
+        raise Fault(str(error)) from None
     except OSError as error:
         raise Fault(f"can't watch {runs_dir}: {error}") from None
     finally:
@@ -184,8 +186,11 @@ def _announce(runs_dir: Path, mode: "Mode", address: str, ready_file: Path | Non
     logging.getLogger(__name__).info("watching %s%s, serving http://%s/metrics", runs_dir, how, address)
     if ready_file is not None:
         pending = ready_file.with_name(ready_file.name + ".tmp")
-        pending.write_text(address + "\n")
-        os.replace(pending, ready_file)
+        try:
+            pending.write_text(address + "\n")
+            os.replace(pending, ready_file)
+        except OSError as error:
+            raise Fault(f"ready file {ready_file}: can't be written: {error.strerror or error}") from None
 
 
 def _stop_on_signals(stop: Callable[[], None]) -> None:

@@ -88,7 +88,6 @@ def run(
     from trainguard_monitor.sidecar import Sidecar, SidecarError
 
     configure(log_format, "info", text="trainguard: %(message)s")
-    session = Session(runs_dir, time.time())
     try:
         sidecar = Sidecar.start(
             runs_dir,
@@ -104,6 +103,7 @@ def run(
     except SidecarError as error:
         raise Fault(str(error)) from None
     try:
+        session = Session(runs_dir, time.time())
         how = "" if mode == "act" else f" in mode {mode}"
         log.info("watching %s%s, status page at http://%s/", runs_dir, how, sidecar.address)
         code = _train(command, runs_dir, sidecar)
@@ -174,7 +174,11 @@ def _in_foreground() -> bool:
 
 
 def _summarise(session: "Session", runs_dir: Path) -> None:
-    summaries = session.summaries()
+    try:
+        summaries = session.summaries()
+    except OSError as error:
+        log.warning("what happened can't be read: %s", error)
+        return
     for summary in summaries:
         log.info("%s", summary, extra={"run": summary.run})
     if not summaries:

@@ -1,5 +1,7 @@
 """Run directories that are named on the command line."""
 
+import os
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -15,12 +17,14 @@ def run_directory(path: Path) -> "RunDirectory":
     from trainguard_wire.rundir import runs_in
 
     run = RunDirectory(path)
-    if not path.is_dir():
+    if not os.path.isdir(path):
         raise Fault(f"{path}: no such directory")
     try:
         run.read_info()
     except RunDirectoryError as error:
-        inside = [found.path.name for found in runs_in(path)] if not run.exists() else []
+        inside = []
+        with suppress(OSError):
+            inside = [found.name for found in runs_in(path) if found.path != path]
         hint = f"; the runs in it are {', '.join(inside[:5])}{'...' if len(inside) > 5 else ''}" if inside else ""
         raise Fault(f"{error}{hint}") from None
     return run

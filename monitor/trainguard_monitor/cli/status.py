@@ -1,5 +1,6 @@
 """``trainguard status``: how are the runs?"""
 
+import os
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -20,7 +21,7 @@ EVERY_SECONDS = 1.0
 EPILOG = """\b
 Exit codes:
   0  the runs were shown, whatever their state
-  2  the command line is no good, or there is no such directory
+  2  the command line is no good, or there is no such directory that can be read
   4  no monitor answers at the address
 """
 
@@ -96,7 +97,7 @@ Look = Callable[[], Roster]
 
 
 def _files(runs_dir: Path) -> Look:
-    if not runs_dir.is_dir():
+    if not os.path.isdir(runs_dir):
         raise Fault(f"{runs_dir}: no such directory")
     return _Files(runs_dir, "").look
 
@@ -111,7 +112,7 @@ def _monitor(url: str | None) -> Look:
     except ValueError as error:
         raise Fault(str(error)) from None
     except NoMonitor as error:
-        if url is None and RUNS.is_dir():
+        if url is None and os.path.isdir(RUNS):
             return _Files(RUNS, f"no monitor answers at {client.url}").look
         hint = "" if url else f", and there is no directory {RUNS}/: give RUNS_DIR or --url"
         raise Unreachable(f"{error}{hint}") from None
@@ -144,7 +145,10 @@ class _Files:
         from trainguard_monitor.recorded.glance import Glance
         from trainguard_wire.rundir import runs_in
 
-        found = {(run.path, run.path.stat().st_ino): run for run in runs_in(self._directory)}
+        try:
+            found = {(run.path, run.path.stat().st_ino): run for run in runs_in(self._directory)}
+        except OSError as error:
+            raise Fault(f"{self._directory}: can't be read: {error.strerror or error}") from None
         self._glances = {key: self._glances.get(key) or Glance(run) for key, run in found.items()}
         shown = [glance.look() for glance in self._glances.values()]
         note = f"{self._note}: rules are as the last monitor of each run left them"
@@ -168,5 +172,5 @@ def _watch(look: Look) -> None:
             time.sleep(EVERY_SECONDS)
             try:
                 roster, trouble = look(), ""
-            except Unreachable as error:
+            except Fault as error:
                 trouble = str(error)

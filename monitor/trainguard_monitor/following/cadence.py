@@ -68,6 +68,11 @@ class Cadence:
     def never(self) -> None:
         self.due = float("inf")
 
+    @property
+    def is_given_up(self) -> bool:
+        """Whether no look is planned."""
+        return self.due == float("inf")
+
     def _next(self, now: float, busy: bool, longest: float) -> float:
         rhythm = self._rhythm
         if rhythm.start is None or rhythm.end is None:

@@ -1,6 +1,7 @@
 """What happened to the runs of one session, for the line printed at its end."""
 
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import NamedTuple
 
@@ -51,8 +52,9 @@ class Session:
 
     def _introductions(self) -> Iterator[tuple[Path, tuple[int, int]]]:
         for run in runs_in(self._directory):
-            found = run.info_file.stat()
-            yield run.path, (found.st_ino, found.st_mtime_ns)
+            with suppress(FileNotFoundError):  # it was removed while we looked
+                found = run.info_file.stat()
+                yield run.path, (found.st_ino, found.st_mtime_ns)
 
 
 def _summarise(run: RunDirectory, since: float) -> Summary:

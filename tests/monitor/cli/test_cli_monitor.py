@@ -140,6 +140,23 @@ def test_single_run_that_is_held(trainer: ScriptedTrainer, rules_file: Path) -> 
     assert "Traceback" not in done.stderr
 
 
+def test_single_run_of_another_schema(trainer: ScriptedTrainer, rules_file: Path) -> None:
+    """A run that this version doesn't read is said to be one, and the exit code is 2."""
+    trainer.run.info_file.write_text(json.dumps({**json.loads(trainer.run.info_file.read_text()), "schema": 99}))
+    done = _run("monitor", trainer.run.path, "--rules", rules_file, "--listen=127.0.0.1:0")
+    assert done.returncode == 2
+    assert "run.json: schema 99, but this version reads schema 1" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_a_ready_file_that_can_not_be_written(runs: Path, rules_file: Path) -> None:
+    """Is what the message is about."""
+    done = _run("monitor", runs, "--rules", rules_file, "--listen=127.0.0.1:0", f"--ready-file={runs}/none/ready")
+    assert done.returncode == 2
+    assert "none/ready: can't be written: No such file or directory" in done.stderr
+    assert "can't watch" not in done.stderr
+
+
 def test_help_is_quick_and_torch_is_never_imported() -> None:
     """Neither the package nor any of its help loads torch, and help loads no server either."""
     script = (
