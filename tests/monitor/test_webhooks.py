@@ -143,6 +143,48 @@ def test_a_webhook_that_is_not_there() -> None:
     assert "Connection refused" in told.all["G.0.1.0"].reason
 
 
+def test_what_is_wrong_with_an_address_is_told_without_it() -> None:
+    """The library's own words have it in full."""
+    told = Told()
+    webhooks = Webhooks({"oncall": "http://127.0.0.1/secret\x01"}, told, pause=QUICK)
+    webhooks.send("a", notification())
+    until(lambda: told.status() == "failed")
+    webhooks.close(1)
+    assert told.all["G.0.1.0"].reason == f"given up after {ATTEMPTS} attempts: InvalidURL"
+
+
+def test_between_attempts_it_rests_and_after_the_last_it_does_not(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Longer each time, half a minute in all."""
+    rests: list[float] = []
+    monkeypatch.setattr("trainguard_monitor.webhooks.sender._Carrier._rests", lambda _, seconds: rests.append(seconds))
+    told = Told()
+    with webhook(500) as hook:
+        webhooks = Webhooks({"oncall": hook.url}, told)
+        webhooks.send("a", notification())
+        until(lambda: told.status() == "failed")
+        webhooks.close(1)
+    assert rests == [1.0, 2.0, 4.0, 8.0, 16.0]
+
+
+def test_what_is_handed_over_again_is_not_sent_again() -> None:
+    """While it is on its way nothing happens; later the answer is given again, since it may not have arrived."""
+    answers: list[Delivered] = []
+    with webhook() as hook:
+        hook.released.clear()
+        webhooks = Webhooks({"oncall": hook.url}, lambda _, delivered: answers.append(delivered))
+        told = notification()
+        webhooks.send("a", told)
+        webhooks.send("a", told)
+        hook.released.set()
+        until(lambda: answers)
+        webhooks.send("a", told)
+        webhooks.send("a", told._replace(time=told.time + 1))  # of a run that was made anew under the same name
+        webhooks.send("b", told)
+        webhooks.close(5)
+    assert answers == [Delivered(action="G.0.1.0", status="applied")] * 4
+    assert hook.ids == ["G.0.1.0"] * 3
+
+
 def test_what_cannot_be_sent_at_all_is_answered_at_once() -> None:
     """An unknown name, and old news."""
     told = Told()
@@ -198,7 +240,7 @@ def private(path: Path, text: str) -> Path:
 
 def test_the_webhook_file(tmp_path: Path) -> None:
     """A line each; blank lines and comments say nothing."""
-    text = "# who is to know\n\noncall  https://example.org/hook?key=1\nchat http://[::1]:8080/\n"
+    text = "# who is to know\n\noncall  https://example.org/hook?key=1\n\tchat\thttp://[::1]:8080/ \n"
     assert read_webhooks(private(tmp_path / "w", text)) == {
         "oncall": "https://example.org/hook?key=1",
         "chat": "http://[::1]:8080/",
@@ -208,7 +250,9 @@ def test_the_webhook_file(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("text", "complaint"),
     [
-        ("on-call https://a.b/", "line 1: 'on-call' is not a name"),
+        ("on-call https://a.b/", "line 1: want NAME URL, the name of letters, digits and '_'"),
+        ("https://a.b/secret", "line 1: want NAME URL"),
+        ("on-call\thttps://a.b/secret", "line 1: want NAME URL"),
         ("a https://a.b/\na https://a.c/", "line 2: there is already a webhook 'a'"),
         ("a", "line 1: webhook 'a' wants an address"),
         ("a ftp://a.b/", "line 1: webhook 'a' wants an address, http://... or https://..."),
@@ -216,6 +260,10 @@ def test_the_webhook_file(tmp_path: Path) -> None:
         ("a https://a.b/ secret", "wants an address"),
         ("a https://[::1/", "wants an address"),
         ("a https://a.b:99999/", "wants an address"),
+        ("a https://a.b/\x01secret", "wants an address"),
+        ("a https://a.b/\tsecret", "wants an address"),
+        ("a https://a.b/\u00e4secret", "wants an address"),
+        ("a https://me:secret@a.b/", "wants an address"),
     ],
 )
 def test_a_webhook_file_that_is_no_good(text: str, complaint: str, tmp_path: Path) -> None:
@@ -272,6 +320,32 @@ def test_from_the_sample_to_the_webhook_and_back(runs: Path, notifying: RuleBook
     assert [action.kind for action in interventions_of(trainer.run)[0].actions] == ["stop"]
     [delivered] = [record for record in journal_of(trainer.run) if isinstance(record, Delivered)]
     assert (delivered.after_record, delivered.time) == (2, START + 100)
+
+
+def test_a_run_that_is_taken_up_anew_notifies_once(notifying: RuleBook, trainer: ScriptedTrainer) -> None:
+    """It could not be followed for a moment, with the letter on its way; the answer comes when nobody can take it."""
+    with webhook() as hook:
+        hook.released.clear()
+        webhooks = Webhooks(
+            {"oncall": hook.url},
+            lambda _, delivered: taken.append(driver.take_in(delivered).how),
+            clock=CLOCK.wall,
+        )
+        taken: list[str] = []
+        driver = Driver(trainer.run, notifying, clock=CLOCK.wall, notify=lambda n: webhooks.send("a", n))
+        driver.drain(0.0)
+        trainer.sample(loss=1.0, grad_norm=50.0)
+        driver.drain(1.0)
+        driver.fail()
+        hook.released.set()
+        until(lambda: taken == ["held"])
+        driver.drain(2.0)
+        driver.drain(3.0)
+        driver.close()
+        webhooks.close(5)
+    assert taken == ["held", "taken"]
+    assert hook.ids == ["Explosion.0.1.1"]
+    assert endings(trainer) == [("Explosion.0.1.1", "applied")]
 
 
 def test_the_end_of_a_training_is_told(runs: Path, notifying: RuleBook, trainer: ScriptedTrainer) -> None:

@@ -1,6 +1,7 @@
 """The webhooks there are, from a file of lines ``NAME URL``.
 
-A rule names a webhook. Its address, which is often a secret, is known to the monitor alone.
+A rule names a webhook. Its address, which is often a secret, is known to the monitor alone: no message repeats it, nor
+anything else of a line that has no name at its head.
 """
 
 import re
@@ -21,21 +22,30 @@ def read_webhooks(path: Path) -> dict[str, str]:
     for number, line in enumerate(read_private(path, "webhook file").splitlines(), 1):
         if not line.strip() or line.lstrip().startswith("#"):
             continue
-        name, _, url = line.strip().partition(" ")
-        if problem := _problem(name, url.strip(), webhooks):
+        name, url = (*line.split(maxsplit=1), "")[:2]
+        url = url.rstrip()
+        if problem := _problem(name, url, webhooks):
             raise PrivateFileError(f"webhook file {path}, line {number}: {problem}")
-        webhooks[name] = url.strip()
+        webhooks[name] = url
     return webhooks
 
 
 def _problem(name: str, url: str, known: Mapping[str, str]) -> str:
     if not re.fullmatch(NAME, name):
-        return f"{name!r} is not a name: letters, digits and '_', not beginning with a digit"
+        return "want NAME URL, the name of letters, digits and '_', not beginning with a digit"
     if name in known:
         return f"there is already a webhook {name!r}"
+    if _is_address(url):
+        return ""
+    return (
+        f"webhook {name!r} wants an address, http://... or https://..., in printable ASCII, without user and password"
+    )
+
+
+def _is_address(url: str) -> bool:
     try:
         parts = urlsplit(url)
-        is_good = parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0 and " " not in url
+        is_whole = parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0
     except ValueError:
-        is_good = False
-    return "" if is_good else f"webhook {name!r} wants an address, http://... or https://..."
+        return False
+    return is_whole and parts.username is None and url.isascii() and url.isprintable() and " " not in url

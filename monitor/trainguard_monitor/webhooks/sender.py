@@ -4,6 +4,10 @@ Each webhook has a thread and a bounded queue of its own, so that one that hangs
 tried again, at growing distances, and given up after `ATTEMPTS`; where the queue is full, the oldest is given up. What
 became of each goes back to the run as an input of its fold. What is not answered when the monitor ends is sent by the
 next one, which may be a second time: an id tells. What is older than `OLDEST_SECONDS` by then is news no more.
+
+A run that could not be followed for a moment is taken up anew by the same monitor, and hands over what it has no answer
+to, while the letter may be on its way, or its answer came when nobody could take it. So what is under way is known here,
+and the newest answers are kept, to be given again.
 """
 
 import json
@@ -11,7 +15,7 @@ import logging
 import threading
 import time
 import urllib.request
-from collections import deque
+from collections import OrderedDict, deque
 from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 from urllib.error import HTTPError
@@ -26,6 +30,7 @@ log = logging.getLogger(__name__)
 ATTEMPTS = 6
 FIRST_PAUSE_SECONDS = 1.0  # doubled with each attempt: half a minute in all
 MOST_WAITING = 100
+MOST_ANSWERS = 1000
 OLDEST_SECONDS = 3600.0
 TIMEOUT_SECONDS = 10.0
 
@@ -36,6 +41,11 @@ Post = Callable[[str, bytes], None]
 class _Letter(NamedTuple):
     run: str
     notification: Notification
+
+    @property
+    def key(self) -> tuple[str, str, float]:
+        """Another run of the same name may come to the same id, at another time."""
+        return self.run, self.notification.id, self.notification.time
 
 
 class Webhooks:
@@ -51,11 +61,26 @@ class Webhooks:
         pause: float = FIRST_PAUSE_SECONDS,
     ) -> None:
         self._answer, self._clock = answer, clock
+        self._lock = threading.Lock()
+        self._under_way = set[tuple[str, str, float]]()
+        self._answers: OrderedDict[tuple[str, str, float], Delivered] = OrderedDict()
         self._carriers = {name: _Carrier(url, self._settle, post or post_json, pause) for name, url in webhooks.items()}
 
     def send(self, run: str, notification: Notification) -> None:
-        """Take a notification on. Returns at once."""
+        """Take a notification on; of one that was sent already, say again what became of it. Returns at once."""
         letter = _Letter(run, notification)
+        with self._lock:
+            answer = self._answers.get(letter.key)
+            is_new = answer is None and letter.key not in self._under_way
+            if is_new:
+                self._under_way.add(letter.key)
+        if answer is not None:
+            self._answer(run, answer)
+        elif is_new:
+            self._take(letter)
+
+    def _take(self, letter: _Letter) -> None:
+        notification = letter.notification
         carrier = self._carriers.get(notification.to)
         age = self._clock() - notification.time
         if carrier is None:
@@ -77,7 +102,13 @@ class Webhooks:
     def _settle(self, letter: _Letter, status: AckStatus, reason: str = "") -> None:
         if status != "applied":
             log.warning("%s: notification not sent: %s", letter.run, reason, extra={"run": letter.run})
-        self._answer(letter.run, Delivered(action=letter.notification.id, status=status, reason=reason))
+        answer = Delivered(action=letter.notification.id, status=status, reason=reason)
+        with self._lock:
+            self._under_way.discard(letter.key)
+            self._answers[letter.key] = answer
+            while len(self._answers) > MOST_ANSWERS:
+                self._answers.popitem(last=False)
+        self._answer(letter.run, answer)
 
 
 class _Carrier:
@@ -135,7 +166,7 @@ class _Carrier:
                 problem = _in_words(error)
             else:
                 return None
-            if self._rests(self._pause * 2**attempt):
+            if attempt == ATTEMPTS - 1 or self._rests(self._pause * 2**attempt):
                 break
         return problem
 
@@ -160,7 +191,9 @@ class _NoRedirects(urllib.request.HTTPRedirectHandler):
 
 
 def _in_words(error: Exception) -> str:
-    """Without the address, which may be a secret."""
+    """Without the address, which may be a secret: what is wrong with it is told with it."""
     if isinstance(error, HTTPError):
         return f"the webhook answered {error.code} {error.reason}"
-    return f"{type(error).__name__}: {getattr(error, 'reason', None) or error}"
+    if isinstance(error, OSError):
+        return f"{type(error).__name__}: {getattr(error, 'reason', None) or error}"
+    return type(error).__name__
