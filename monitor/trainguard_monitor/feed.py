@@ -1,10 +1,11 @@
 """What happens, as it happens: from the daemon's thread to whoever listens on an event loop.
 
 The daemon hands over records it has anyway and never waits. Each listener has queues of its own, bounded: one that
-does not keep up loses what is oldest, and is told how much. While nobody listens nothing is done at all.
+does not keep up loses what is oldest, and is told how much of it. While nobody listens nothing is done at all.
 """
 
 import asyncio
+import threading
 from collections import deque
 from collections.abc import Collection, Iterable, Sequence
 from typing import NamedTuple
@@ -18,7 +19,7 @@ News = Derived | Hello | CheckpointSaved | Goodbye
 
 
 class Word(NamedTuple):
-    """What the monitor itself has to say of a run: ``found``, ``removed``; or of no run: ``reloaded``."""
+    """What the monitor has to say of a run: ``found``, ``followed``, ``removed``, ``rules``; of none: ``rules``."""
 
     what: str
 
@@ -30,10 +31,17 @@ class Item(NamedTuple):
     record: News | Word
 
 
+class Lost(NamedTuple):
+    """How much of what came first was not taken in time."""
+
+    news: int = 0
+    samples: int = 0
+
+
 class Listener:
     """One who listens, to one run or to all, to everything or only to these ``types`` of events.
 
-    Only its `Feed` and its event loop touch it.
+    Its `Feed` puts in, from the daemon's thread, and its event loop takes out.
     """
 
     def __init__(
@@ -41,9 +49,10 @@ class Listener:
     ) -> None:
         self.run = run
         self._types = frozenset(types)
-        self.samples: deque[tuple[str, Sample]] = deque(maxlen=MOST_SAMPLES)
-        self.news: deque[Item] = deque(maxlen=MOST_NEWS)
-        self.dropped = 0
+        self._lock = threading.Lock()
+        self._samples: deque[tuple[str, Sample]] = deque(maxlen=MOST_SAMPLES)
+        self._news: deque[Item] = deque(maxlen=MOST_NEWS)
+        self._lost = Lost()
         self.closed = False
         self._feed = feed
         self._loop = loop
@@ -55,6 +64,24 @@ class Listener:
 
     def __exit__(self, *_: object) -> None:
         self._feed.remove(self)
+
+    @property
+    def has_samples(self) -> bool:
+        return bool(self._samples)
+
+    def take_news(self) -> tuple[Lost, list[Item]]:
+        """What came since the last time, the oldest first, and what was lost of it and of samples."""
+        with self._lock:
+            (lost, self._lost), news = (self._lost, Lost()), list(self._news)
+            self._news.clear()
+        return lost, news
+
+    def take_samples(self) -> list[tuple[str, Sample]]:
+        """Those that came since the last time, each with its run, the oldest first."""
+        with self._lock:
+            samples = list(self._samples)
+            self._samples.clear()
+        return samples
 
     async def wait(self, seconds: float) -> bool:
         """Whether anything came, or the feed was closed, within so long."""
@@ -73,9 +100,13 @@ class Listener:
             news = [record for record in news if _type_of(record) in self._types]
         if not samples and not news:
             return
-        self.dropped += max(0, len(self.news) + len(news) - MOST_NEWS)
-        self.samples.extend((run, sample) for sample in samples)
-        self.news.extend(Item(run, record) for record in news)
+        with self._lock:
+            self._lost = Lost(
+                self._lost.news + max(0, len(self._news) + len(news) - MOST_NEWS),
+                self._lost.samples + max(0, len(self._samples) + len(samples) - MOST_SAMPLES),
+            )
+            self._samples.extend((run, sample) for sample in samples)
+            self._news.extend(Item(run, record) for record in news)
         self.wake()
 
     def wake(self) -> None:

@@ -65,18 +65,20 @@ class Discovery:
     def scan(self) -> list[RunDirectory]:
         """The runs there are now. Watches the directories that may yet become one."""
         runs = list(runs_in(self.directory))
-        self._watch_only([str(self.directory), *self._candidates({str(run.path) for run in runs})])
+        self._watch_only([str(self.directory), *self._candidates({run.path for run in runs})])
         return runs
 
-    def _candidates(self, runs: set[str]) -> list[str]:
-        if str(self.directory) in runs:
+    def _candidates(self, runs: set[Path]) -> list[str]:
+        if self.directory in runs:
             return []
         try:
             with os.scandir(self.directory) as entries:
                 found = [
-                    (entry.stat().st_mtime, entry.path)
+                    (entry.stat().st_mtime, str(path))
                     for entry in entries
-                    if entry.path not in runs and entry.name not in _OF_A_RUN and entry.is_dir()
+                    if (path := self.directory / entry.name) not in runs
+                    and entry.name not in _OF_A_RUN
+                    and entry.is_dir()
                 ]
         except OSError:
             return []  # something was removed while we looked: the next scan will tell

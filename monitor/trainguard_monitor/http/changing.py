@@ -130,3 +130,5 @@ def parse(kind: type[_Body], body: bytes) -> _Body:
         return msgspec.json.decode(body, type=kind)
     except (msgspec.DecodeError, UnicodeDecodeError) as error:
         raise ApiError(400, f"body: {error}") from None
+    except RecursionError:
+        raise ApiError(400, "body: nested too deep") from None

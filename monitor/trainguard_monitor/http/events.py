@@ -65,23 +65,22 @@ async def _stream(listener: Listener) -> AsyncIterator[bytes]:
         yield b"retry: 2000\n: trainguard\n\n"
         samples_due = loop.time()
         while not listener.closed:
-            patience = samples_due - loop.time() if listener.samples else HEARTBEAT_SECONDS
-            if not await listener.wait(max(0.0, patience)) and not listener.samples:
+            patience = samples_due - loop.time() if listener.has_samples else HEARTBEAT_SECONDS
+            if not await listener.wait(max(0.0, patience)) and not listener.has_samples:
                 yield b": heartbeat\n\n"
             for event in _news(listener):
                 yield event
-            if listener.samples and loop.time() >= samples_due:
+            if listener.has_samples and loop.time() >= samples_due:
                 for event in _samples(listener):
                     yield event
                 samples_due = loop.time() + SAMPLES_SECONDS
 
 
 def _news(listener: Listener) -> Iterator[bytes]:
-    if listener.dropped:
-        dropped, listener.dropped = listener.dropped, 0
-        yield _event("dropped", {"events": dropped})
-    while listener.news:
-        yield _told(listener.news.popleft())
+    lost, news = listener.take_news()
+    if any(lost):
+        yield _event("dropped", {"events": lost.news, "samples": lost.samples})
+    yield from map(_told, news)
 
 
 def _told(item: Item) -> bytes:
@@ -97,8 +96,7 @@ def _told(item: Item) -> bytes:
 def _samples(listener: Listener) -> Iterator[bytes]:
     """One event for each run that brought any."""
     by_run: dict[str, list[Sample]] = {}
-    while listener.samples:
-        run, sample = listener.samples.popleft()
+    for run, sample in listener.take_samples():
         by_run.setdefault(run, []).append(sample)
     for run, samples in by_run.items():
         last = samples[-1]

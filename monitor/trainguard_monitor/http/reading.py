@@ -1,10 +1,12 @@
 """``/api/v1/runs`` and what is below it, as far as it only reads.
 
 What the daemon knows is asked of its snapshots; samples and the journal are read from the files of the run, in a
-worker thread (`shelf`). A run that another monitor drives can be read all the same.
+worker thread (`shelf`). A run that another monitor drives can be read all the same. Reading may take long: it gets a
+few of the threads that there are, so that `/metrics` is never without one.
 """
 
-from typing import Any, TypeVar
+import asyncio
+from typing import Any
 
 import msgspec
 from starlette.concurrency import run_in_threadpool
@@ -26,8 +28,7 @@ from trainguard_wire import Intervention, RunDirectory, RunDirectoryError
 FURTHEST = 2**53
 MOST_POINTS = 20_000
 MOST_RECORDS = 10_000
-
-_Read = TypeVar("_Read")
+MOST_READERS = 8  # of samples, and of journals; the worker threads are 40
 
 
 class Reading:
@@ -36,6 +37,7 @@ class Reading:
     def __init__(self, monitor: Monitor) -> None:
         self._monitor = monitor
         self._shelf = Shelf()
+        self._of_samples, self._of_journals = asyncio.Semaphore(MOST_READERS), asyncio.Semaphore(MOST_READERS)
 
     def routes(self) -> list[Route]:
         return [
@@ -73,7 +75,8 @@ class Reading:
                 "signals": history.read(wanted, begin, last, most),
             }
 
-        return success(await self._read(request, self._shelf.history, read))
+        async with self._of_samples:
+            return success(await self._read(request, self._shelf.history, read))
 
     async def interventions(self, request: Request) -> Response:
         most = Query(request).integer("limit", 500, 1, MOST_RECORDS)
@@ -81,7 +84,8 @@ class Reading:
         def read(chronicle: Chronicle) -> list[dict[str, Any]]:
             return chronicle.interventions(most)
 
-        return success(await self._read(request, self._shelf.chronicle, read))
+        async with self._of_journals:
+            return success(await self._read(request, self._shelf.chronicle, read))
 
     async def timeline(self, request: Request) -> Response:
         query = Query(request)
@@ -93,7 +97,8 @@ class Reading:
         def read(chronicle: Chronicle) -> list[dict[str, Any]]:
             return chronicle.timeline(kinds, first, last, most)
 
-        return success(await self._read(request, self._shelf.chronicle, read))
+        async with self._of_journals:
+            return success(await self._read(request, self._shelf.chronicle, read))
 
     async def _read(self, request: Request, shelf: Any, read: Any) -> Any:
         run = self._monitor.directory_of(request.path_params["run"])

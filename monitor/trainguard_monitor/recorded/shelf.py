@@ -1,5 +1,6 @@
 """What was read of the runs that were asked for last: a few, each for one thread at a time.
 
+The samples of a long run take a while to read; who asks for its journal does not wait for them.
 A run that was removed, or removed and made anew, is not the run it was.
 """
 
@@ -21,9 +22,10 @@ _Answer = TypeVar("_Answer")
 class Read(NamedTuple):
     """What was read of one run."""
 
-    lock: Lock
     history: History
+    history_lock: Lock
     chronicle: Chronicle
+    chronicle_lock: Lock
 
 
 class Shelf:
@@ -36,14 +38,14 @@ class Shelf:
     def history(self, run: RunDirectory, ask: Callable[[History], _Answer]) -> _Answer:
         """What ``ask`` makes of the run's samples as of now. Raises `OSError`."""
         read = self._of(run)
-        with read.lock:
+        with read.history_lock:
             read.history.catch_up()
             return ask(read.history)
 
     def chronicle(self, run: RunDirectory, ask: Callable[[Chronicle], _Answer]) -> _Answer:
         """What ``ask`` makes of the run's journal as of now. Raises `OSError`."""
         read = self._of(run)
-        with read.lock:
+        with read.chronicle_lock:
             read.chronicle.catch_up()
             return ask(read.chronicle)
 
@@ -52,7 +54,7 @@ class Shelf:
         key = (run.path, found.st_dev, found.st_ino)
         with self._lock:
             if key not in self._kept:
-                self._kept[key] = Read(Lock(), History(run), Chronicle(run))
+                self._kept[key] = Read(History(run), Lock(), Chronicle(run), Lock())
             self._kept.move_to_end(key)
             while len(self._kept) > MOST:
                 self._kept.popitem(last=False)

@@ -5,9 +5,9 @@ tried again, at growing distances, and given up after `ATTEMPTS`; where the queu
 became of each goes back to the run as an input of its fold. What is not answered when the monitor ends is sent by the
 next one, which may be a second time: an id tells. What is older than `OLDEST_SECONDS` by then is news no more.
 
-A run that could not be followed for a moment is taken up anew by the same monitor, and hands over what it has no answer
-to, while the letter may be on its way, or its answer came when nobody could take it. So what is under way is known here,
-and the newest answers are kept, to be given again.
+A run that could not be followed for a moment is taken up anew, and hands over what it has no answer to, while the
+letter may be on its way, or its answer came when nobody could take it. So what is under way is known here, and the
+newest answers are kept, to be given again.
 """
 
 import json

@@ -93,6 +93,20 @@ def test_few_candidates_are_watched(watcher: Watcher, runs: Path) -> None:
     assert len(watcher.watched()) <= 17
 
 
+def test_in_the_directory_that_we_are_in_a_run_is_no_candidate(
+    new_trainer: NewTrainer, runs: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """``trainguard monitor .`` watches what may become a run, and no run."""
+    monkeypatch.chdir(runs)
+    new_trainer("a")
+    (runs / "b").mkdir()
+    watcher = Watcher(Path("."))
+    watcher.discovery.start()
+    assert watcher.names() == ["a"]
+    assert watcher.watched() == {"", "b"}
+    watcher.discovery.stop()
+
+
 def test_polling_finds_runs_too(new_trainer: NewTrainer, runs: Path) -> None:
     """With the polling observer, for file systems without events, a new run brings a call as well."""
     watcher = Watcher(runs, polling=True)

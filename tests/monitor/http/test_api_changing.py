@@ -92,6 +92,13 @@ def test_an_order(post: Post, trainer: ScriptedTrainer) -> None:
     assert told(order) == "ada orders scale_lr by 0.5"
 
 
+@pytest.mark.parametrize(("path", "key"), [("/api/v1/runs/a/actions", "actions"), ("/api/v1/alertmanager", "other")])
+def test_a_body_that_is_nested_without_end(post: Post, path: str, key: str) -> None:
+    """No defect of ours."""
+    answer = post(path, f'{{"{key}": {"[" * 50_000}{"]" * 50_000}}}'.encode())
+    assert (answer.status_code, answer.json()["error"]) == (400, "body: nested too deep")
+
+
 def test_an_order_sent_again(post: Post, trainer: ScriptedTrainer) -> None:
     """Under its id it is carried out once, and answered as before; without an id, each is another."""
     first = post("/api/v1/runs/a/actions", {"actions": HALVE, "id": "x"}).json()["data"]

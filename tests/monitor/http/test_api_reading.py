@@ -1,6 +1,8 @@
 """The API as far as it reads: a real daemon over runs that scripted trainers write, asked over HTTP."""
 
+import asyncio
 import math
+import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -14,6 +16,7 @@ from tests.support.waiting import until
 from trainguard_monitor.daemon import Daemon
 from trainguard_monitor.http.app import build_app
 from trainguard_monitor.http.prometheus_api import scientific
+from trainguard_monitor.recorded.history import History
 from trainguard_monitor.times import rfc3339
 from trainguard_rules import load_rules
 
@@ -45,6 +48,30 @@ def story(daemon: Daemon, trainer: ScriptedTrainer) -> ScriptedTrainer:
     trainer.apply(interventions_of(trainer.run)[0])
     until(lambda: daemon.runs()[0].actions["scale_lr", "applied"] == 1)
     return trainer
+
+
+def test_however_many_read_there_are_metrics(
+    daemon: Daemon, trainer: ScriptedTrainer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The samples of a long run take a while to read, and more want them than there are worker threads."""
+    until(lambda: daemon.runs())
+    read = threading.Event()
+    monkeypatch.setattr(History, "catch_up", lambda _: read.wait(10))
+
+    async def scenario() -> None:
+        transport = httpx.ASGITransport(build_app(daemon))
+        async with httpx.AsyncClient(base_url="http://localhost", transport=transport) as client:
+            readers = [asyncio.create_task(client.get("/api/v1/runs/a/samples")) for _ in range(60)]
+            await asyncio.sleep(0.2)
+            try:
+                for path in ("/metrics", "/api/v1/runs/a", "/api/v1/runs/a/timeline"):
+                    assert (await asyncio.wait_for(client.get(path), 5)).status_code == 200
+            finally:
+                read.set()
+                answers = await asyncio.gather(*readers)
+            assert {answer.status_code for answer in answers} == {200}
+
+    asyncio.run(scenario())
 
 
 def test_runs(get: Get, story: ScriptedTrainer, new_trainer: NewTrainer) -> None:

@@ -13,7 +13,7 @@ from tests.monitor.conftest import NewTrainer
 from tests.monitor.helpers import ScriptedTrainer, interventions_of, openings_of, running, serving
 from tests.support.waiting import until
 from trainguard_monitor.daemon import Daemon
-from trainguard_monitor.feed import MOST_NEWS, MOST_SAMPLES, Feed, Listener, Word
+from trainguard_monitor.feed import MOST_NEWS, MOST_SAMPLES, Feed, Listener, Lost, Word
 from trainguard_monitor.http import events
 from trainguard_monitor.http.app import build_app
 from trainguard_wire import Sample, Transition
@@ -136,15 +136,25 @@ def test_who_does_not_keep_up_loses_what_is_oldest() -> None:
             for step in range(3000):
                 feed.publish("a", [], [_fired(step)])
             assert await listener.wait(1)
-            assert len(listener.samples) == MOST_SAMPLES
-            assert listener.samples[-1][1].step == 9999
-            assert len(listener.news) == MOST_NEWS
-            assert listener.dropped == 3000 - MOST_NEWS
-            assert listener.news[-1].record == _fired(2999)
+            samples = [sample.step for _, sample in listener.take_samples()]
+            assert samples == list(range(10_000 - MOST_SAMPLES, 10_000))
+            lost, news = listener.take_news()
+            assert lost == Lost(news=3000 - MOST_NEWS, samples=10_000 - MOST_SAMPLES)
+            assert [item.record for item in news] == [_fired(step) for step in range(3000 - MOST_NEWS, 3000)]
+            assert listener.take_news() == (Lost(), [])
         feed.publish("a", [], [Word("found")])
         assert feed.num_listeners == 0
 
     asyncio.run(scenario())
+
+
+def test_of_samples_too_it_is_told_how_many_were_lost(url: str, daemon: Daemon) -> None:
+    """More at once than a listener's queue holds."""
+    with listening(f"{url}/api/v1/events", daemon) as stream:
+        many = [Sample(step=step, generation=0, time=0.0, values={"loss": 1.0}) for step in range(MOST_SAMPLES + 5)]
+        daemon.feed.publish("a", many, [])
+        assert take(stream, "dropped") == {"events": 0, "samples": 5}
+        assert take(stream, "samples")["step"] == MOST_SAMPLES + 4
 
 
 def _fired(step: int) -> Transition:

@@ -1,5 +1,7 @@
 """The samples of a run, read from its files: as they were written, in bounded memory, close up where that is asked."""
 
+from threading import Event, Thread
+
 import pytest
 
 from tests.monitor.conftest import NewTrainer
@@ -93,6 +95,29 @@ def test_a_closer_look_leaves_out_what_was_superseded(
     near = past.read(["loss"], 20, 60, 400)["loss"]
     assert near["step"] == list(range(20, 40))
     assert near["value"] == [1.0] * 10 + [2.0] * 10
+
+
+def test_a_journal_does_not_wait_for_samples(trainer: ScriptedTrainer, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Those of a long run take a while to read."""
+    reading, read = Event(), Event()
+
+    def for_long(_: History) -> None:
+        reading.set()
+        assert read.wait(10)
+
+    monkeypatch.setattr(History, "catch_up", for_long)
+    shelf = Shelf()
+    other = Thread(target=shelf.history, args=(trainer.run, lambda past: past))
+    other.start()
+    assert reading.wait(10)
+    journal = Thread(target=shelf.chronicle, args=(trainer.run, lambda story: story))
+    journal.start()
+    journal.join(5)
+    waits = journal.is_alive()
+    read.set()
+    other.join()
+    journal.join()
+    assert not waits
 
 
 def test_the_shelf_keeps_a_few_runs(new_trainer: NewTrainer) -> None:
