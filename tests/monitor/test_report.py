@@ -8,13 +8,17 @@ from trainguard_monitor.report import words
 from trainguard_monitor.report.axes import Axis, vertical
 from trainguard_monitor.report.chart import LEFT, RIGHT, draw
 from trainguard_monitor.report.incidents import GAP, KEPT, MOST_ENTRIES, Band, Incidents
-from trainguard_wire import Action, Decision, Outcome, Transition, Verification
+from trainguard_wire import Action, Decision, Opened, Outcome, Transition, Verification
 
 
 def transition(step: int, before: str, after: str, rule: str = "A", generation: int = 0) -> Transition:
     return Transition(
         step=step, generation=generation, time=float(step), rule=rule, before=before, after=after, reason="r"
     )
+
+
+def opened(rules: str) -> Opened:
+    return Opened(time=0.0, pid=1, host="", version="", rules=rules, rules_sha256=rules, from_record=0)
 
 
 def decision(step: int, verdict: str = "act", rule: str = "A", identity: str | None = "A.0.1") -> Decision:
@@ -111,6 +115,31 @@ def test_a_process_that_went_back_begins_anew() -> None:
         transition(50, "inactive", "firing", generation=1),
     )
     assert spans(incidents) == [(100, 110, ["A"]), (50, 50, ["A"])]
+
+
+def test_what_was_active_under_other_rules_is_over() -> None:
+    """Those that took over have not all of them; what they have goes on, and so does what only began then."""
+    incidents = told(
+        opened("before"),
+        transition(10, "inactive", "firing"),
+        transition(10, "inactive", "firing", "B"),
+        transition(14, "inactive", "pending", "C"),
+        opened("before"),
+        transition(15, "pending", "firing", "C"),
+        opened("after"),
+        transition(30, "firing", "inactive", "C"),
+        transition(31, "inactive", "firing", "C"),
+        opened("after"),
+    )
+    incidents.end_others({"B"})
+    assert [(band.rule, band.last) for band in incidents.bands()] == [
+        ("C", 15),
+        ("C", 30),
+        ("A", 15),
+        ("B", None),
+        ("C", None),
+    ]
+    assert incidents.kept[-1].firing == {"B", "C"}
 
 
 def test_what_comes_of_an_intervention_belongs_to_where_it_was_decided() -> None:

@@ -1,8 +1,11 @@
 """A quick look at a run through its files, without a monitor: its newest samples, and all that its journal says.
 
 Nothing is judged here. The states of rules are those that the last monitor wrote down, and stay what they were where
-no monitor looks any more. Only the end of the telemetry is read, so that a look costs the same however long the run
-is; a second look reads what is new. Nothing is written, and no lease is touched.
+no monitor looks any more. Where other rules took over, those that went on are known by their texts; of what else was
+firing under the rules before, nobody will ever write that it is over.
+
+Only the end of the telemetry is read, so that a look costs the same however long the run is; a second look reads what
+is new. Nothing is written, and no lease is touched.
 """
 
 from collections import Counter
@@ -12,6 +15,7 @@ from typing import Any
 
 from trainguard_monitor.numbers import number
 from trainguard_monitor.recorded.chronicle import as_json
+from trainguard_monitor.recorded.texts import names_of
 from trainguard_monitor.views.course import Course, goodbye_as_json
 from trainguard_monitor.views.tally import STATUSES
 from trainguard_wire import (
@@ -51,8 +55,9 @@ class Glance:
         self._course = Course()
         self._generation = 0
         self._signals: dict[str, float] = {}
-        self._rules_sha256 = ""
+        self._opened: Opened | None = None
         self._rules: dict[str, str] = {}
+        self._carried = set[str]()  # rules whose state is of a monitor that had others
         self._decisions: Counter[str] = Counter()
         self._actions: Counter[str] = Counter(dict.fromkeys(STATUSES, 0))
         self._last_decision: Decision | None = None
@@ -68,6 +73,7 @@ class Glance:
         return self._shown("ended" if self._course.ended else "open")
 
     def _shown(self, state: str) -> dict[str, Any]:
+        self._forget_rules()
         return {
             "run": self.run.name,
             "state": state,
@@ -78,7 +84,7 @@ class Glance:
             "last_record": self._course.last_record,
             "paused_since": self._course.paused_since,
             "goodbye": goodbye_as_json(self._course.goodbye),
-            "rules_sha256": self._rules_sha256,
+            "rules_sha256": "" if self._opened is None else self._opened.rules_sha256,
             "signals": {name: number(value) for name, value in sorted(self._signals.items())},
             "firing": [rule for rule, state in self._rules.items() if state == "firing"],
             "pending": [rule for rule, state in self._rules.items() if state == "pending"],
@@ -116,9 +122,12 @@ class Glance:
     def _note(self, record: Journal) -> None:
         match record:
             case Opened():
-                self._rules_sha256 = record.rules_sha256
+                if self._opened is not None and self._opened.rules_sha256 != record.rules_sha256:
+                    self._carried.update(rule for rule, state in self._rules.items() if state != "inactive")
+                self._opened = record
             case Transition():
                 self._rules[record.rule] = record.after
+                self._carried.discard(record.rule)
             case Decision():
                 self._decisions[record.verdict] += 1
                 self._last_decision = record
@@ -129,6 +138,13 @@ class Glance:
             case Outcome():
                 self._actions[record.status] += 1
                 self._requests.pop(record.intervention, None)
+
+    def _forget_rules(self) -> None:
+        """Those that the last monitor does not have."""
+        if self._opened is not None and self._carried:
+            for rule in self._carried - names_of(self._opened):
+                del self._rules[rule]
+            self._carried.clear()
 
 
 def _near_the_end(directory: Path) -> Position | None:

@@ -179,6 +179,14 @@ def replay(run: RunDirectory, book: RuleBook, mode: Mode, on_bytes: Callable[[in
     engine = Engine(book if mode == "act" else book.with_mode("observe"))
     feed, note = engine.feed, result.now.note
     due = next(inputs, None)
+
+    def take_in() -> None:
+        """What came in at this place, before the record that follows."""
+        nonlocal due
+        while due is not None and due.after_record <= engine.records:
+            note(feed(due).journal)
+            due = next(inputs, None)
+
     for lines in _chunks(run):
         for line in lines:
             try:
@@ -186,13 +194,13 @@ def replay(run: RunDirectory, book: RuleBook, mode: Mode, on_bytes: Callable[[in
             except CodecError:
                 result.corrupt += 1
                 continue
+            if due is not None:
+                take_in()
             if journal := feed(record).journal:
                 note(journal)
-            while due is not None and due.after_record <= engine.records:
-                note(feed(due).journal)
-                due = next(inputs, None)
             result.step = record.step
         on_bytes(sum(map(len, lines)) + len(lines))
+    take_in()
     result.records, result.generation = engine.records, engine.generation
     return result
 

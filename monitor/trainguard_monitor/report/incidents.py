@@ -6,12 +6,12 @@ all is well is an incident of its own, without rules.
 """
 
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
 from trainguard_monitor.recorded.story import Entry, entry_of
-from trainguard_wire import Decision, Journal, Outcome, Transition, Verification
+from trainguard_wire import Decision, Journal, Opened, Outcome, Transition, Verification
 
 GAP = 20
 KEPT = 200  # incidents
@@ -61,9 +61,17 @@ class Incidents:
         self._bands: deque[Band] = deque(maxlen=KEPT_BANDS)
         self._active: dict[str, Band] = {}
         self._of: dict[str, Incident] = {}  # by intervention
+        self._step = 0
+        self._rules_sha256 = ""
+        self._carried: dict[str, int] = {}  # rules that were active when others took over, and at which step
 
     def note(self, record: Journal) -> None:
+        self._step = getattr(record, "step", self._step)
         match record:
+            case Opened():
+                if record.rules_sha256 != self._rules_sha256:
+                    self._carried |= dict.fromkeys(self._active.keys() - self._carried.keys(), self._step)
+                self._rules_sha256 = record.rules_sha256
             case Transition():
                 self._changed(record)
             case Decision(intervention=str(known)) if known in self._of and record.verdict != "act":
@@ -73,12 +81,22 @@ class Incidents:
             case Outcome() | Verification() if record.intervention in self._of:
                 self._of[record.intervention].tell(record)
 
+    def end_others(self, rules: Collection[str]) -> None:
+        """These are in force. What was active when they took over and is none of them was over then."""
+        for rule, step in self._carried.items():
+            if rule in rules:
+                continue
+            self._bands.append(self._active.pop(rule)._replace(last=step))
+            for incident in self.kept:
+                incident.firing.discard(rule)
+
     def bands(self) -> Iterator[Band]:
         """The newest, and those that have no end yet."""
         yield from self._bands
         yield from self._active.values()
 
     def _changed(self, record: Transition) -> None:
+        self._carried.pop(record.rule, None)
         before = self._active.pop(record.rule, None)
         if before is not None:
             self._bands.append(before._replace(last=record.step))

@@ -11,11 +11,13 @@ from pathlib import Path
 from typing import Any
 
 import msgspec
+from msgspec import Struct
 
 from trainguard_monitor.recorded.chronicle import KEPT, Chronicle
 from trainguard_monitor.recorded.history import History
 from trainguard_monitor.recorded.replay import Side
 from trainguard_monitor.recorded.story import read_journal
+from trainguard_monitor.recorded.texts import names_of
 from trainguard_monitor.report.incidents import Incidents
 from trainguard_monitor.views.course import Course
 from trainguard_wire import (
@@ -46,6 +48,24 @@ class Process:
     errors: dict[str, int] = field(default_factory=dict)
 
 
+class _File(Struct):
+    bytes: int
+
+
+class Manifest(Struct):
+    """What a checkpoint's manifest says, as far as the report has it."""
+
+    step: int
+    generation: int
+    status: str
+    files: dict[str, _File]
+    torch: str = ""
+
+    @property
+    def bytes(self) -> int:
+        return sum(file.bytes for file in self.files.values())
+
+
 @dataclass
 class Checkpoint:
     """``good_at`` is the step at which it was found good; ``manifest`` is what is on disk of it now."""
@@ -54,7 +74,7 @@ class Checkpoint:
     generation: int
     seconds: float
     good_at: int | None = None
-    manifest: dict[str, Any] | None = None
+    manifest: Manifest | None = None
 
 
 @dataclass
@@ -132,6 +152,8 @@ def _read_journal(material: Material) -> None:
                 material.checkpoints[record.checkpoint].good_at = record.step
             case Verification():
                 material.helped[record.rule, record.helped] += 1
+    if material.opened:
+        material.incidents.end_others(names_of(material.opened[-1]))
     chronicle = Chronicle(material.run)
     chronicle.catch_up()
     material.decisions = chronicle.interventions(KEPT)
@@ -139,20 +161,14 @@ def _read_journal(material: Material) -> None:
 
 def _read_checkpoints(material: Material) -> None:
     """What is on disk now. Those that no record tells of were saved by a process whose record was lost."""
-    for path, manifest in _manifests(material.run.checkpoints):
-        step, generation = manifest.get("step"), manifest.get("generation")
-        if not isinstance(step, int) or not isinstance(generation, int):
-            continue
-        found = material.checkpoints.setdefault(step, Checkpoint(step, generation, 0.0))
-        files = manifest.get("files")
-        sizes = [file.get("bytes", 0) for file in files.values()] if isinstance(files, dict) else []
-        found.manifest = manifest | {"path": path, "bytes": sum(sizes)}
+    for manifest in _manifests(material.run.checkpoints):
+        new = Checkpoint(manifest.step, manifest.generation, 0.0)
+        material.checkpoints.setdefault(manifest.step, new).manifest = manifest
 
 
-def _manifests(folder: Path) -> Iterator[tuple[Path, dict[str, Any]]]:
+def _manifests(folder: Path) -> Iterator[Manifest]:
     for path in sorted(folder.glob("step-*/manifest.json")):
         try:
-            manifest = msgspec.json.decode(path.read_bytes(), type=dict[str, Any])
-        except (OSError, msgspec.DecodeError):
+            yield msgspec.json.decode(path.read_bytes(), type=Manifest)
+        except (OSError, msgspec.DecodeError, UnicodeDecodeError, RecursionError):
             continue  # it is being replaced, or damaged: not a good one in any case
-        yield path.parent, manifest

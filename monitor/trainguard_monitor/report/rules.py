@@ -1,14 +1,14 @@
 """The rules of a run: their text where it can still be had, and what came of each.
 
-The journal has the names of the rule files and a digest of their texts, not the texts. They are looked for where they
-were; only those of the same digest are shown as the rules of the run.
+Only texts that the run was judged by are shown as its rules (`texts`).
 """
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
+from trainguard_monitor.recorded import texts
 from trainguard_monitor.report.material import Material
-from trainguard_rules import Rule, RuleBook, RuleFileError, load_rules
+from trainguard_rules import Rule, RuleBook, load_rules
 from trainguard_rules.explain import explain
 from trainguard_rules.expr.nodes import Signal, walk
 
@@ -74,14 +74,11 @@ def _book(material: Material, sources: Sequence[str]) -> tuple[RuleBook | None, 
     if not material.opened:
         return None, "No monitor judged this run."
     newest = material.opened[-1]
-    gone = f"Judged by {newest.rules}, whose text as of then is not there any more (--rules says where else it is)."
-    try:
-        book = load_rules(newest.rules.split(", ")).with_mode(newest.mode)
-    except RuleFileError:
-        return None, gone
-    if book.sha256 != newest.rules_sha256:
-        return None, gone
-    return book, "" if len(digests) == 1 else "Other rules were in force before; these are the last."
+    last = texts.rules_of(newest)
+    if last is None:
+        gone = "whose text as of then is not there any more (--rules says where else it is)"
+        return None, f"Judged by {newest.rules}, {gone}."
+    return last, "" if len(digests) == 1 else "Other rules were in force before; these are the last."
 
 
 def _rows(material: Material, book: RuleBook | None) -> list[RuleRow]:

@@ -214,6 +214,44 @@ def test_the_size_is_bounded(new_trainer: NewTrainer) -> None:
     assert "greatest 1e+06 (step 12345)" in Page(text).said()
 
 
+@pytest.mark.parametrize(
+    ("manifest", "said"),
+    [
+        ('{"step": 1, "generation": 0, "status": "good", "files": {"a": {"bytes": 9}}, "more": 1}', "good, 9 B"),
+        ('{"step": 1, "generation": 0, "status": "good", "files": {"state.pt": 5}}', ""),
+        ('{"step": 1, "generation": 0, "status": "good", "files": []}', ""),
+        ('{"step": "1", "generation": 0, "status": "good", "files": {}}', ""),
+        ('{"step": 1, "generation": 0, "status": "good", "files": {}, "more": ' + "[" * 50_000, ""),
+        ("[]", ""),
+    ],
+)
+def test_manifests_of_another_kind(manifest: str, said: str, trainer: ScriptedTrainer) -> None:
+    """Fields may be missing that nobody needs; what is no manifest is passed over."""
+    place = trainer.run.checkpoints / "step-00000001"
+    place.mkdir(parents=True)
+    (place / "manifest.json").write_text(manifest)
+    page = page_of(trainer).said()
+    assert ("1 checkpoint, 0 found good, 1 on disk" if said else "None were saved.") in page
+    assert said in page
+
+
+def test_a_rule_that_others_took_the_place_of(trainer: ScriptedTrainer, rules: Path, tmp_path: Path) -> None:
+    """It does not fire until the end."""
+    driver = Driver(trainer.run, load_rules([str(rules)]))
+    trainer.sample(loss=1.0, grad_norm=50.0)
+    driver.drain(0.0)
+    (tmp_path / "others.yaml").write_text(RULES.replace("GradientExplosion", "Other").replace("> 10", "> 99"))
+    assert "GradientExplosion still firing" in page_of(trainer).said()
+    driver.replace_rules(load_rules([str(tmp_path / "others.yaml")]))
+    while driver.is_changing_rules:
+        driver.poll(0.0)
+        driver.change_rules()
+    trainer.samples(9)
+    driver.drain(0.0)
+    driver.close()
+    assert "GradientExplosion still firing" not in page_of(trainer).said()
+
+
 def test_where_it_is_written(recorded: ScriptedTrainer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Under the run's name, or where it is said; as a whole or not at all; and the run is only read."""
     before = {path: path.stat().st_mtime_ns for path in recorded.run.path.rglob("*")}

@@ -23,7 +23,7 @@ from trainguard_monitor.following.driver import Driver
 from trainguard_monitor.http.app import build_app
 from trainguard_monitor.recorded.glance import TAIL_BYTES, Glance
 from trainguard_monitor.views.health import health_of
-from trainguard_rules import RuleBook, load_text
+from trainguard_rules import RuleBook, load_rules, load_text
 from trainguard_wire import RunDirectory
 
 ASKS = """\
@@ -35,6 +35,14 @@ groups:
         mode: approve
         actions: [stop: {}]
         labels: {severity: warning}
+"""
+
+TWO = """\
+groups:
+  - name: two
+    rules:
+      - {guard: Stays, expr: loss > 10}
+      - {guard: Gone, expr: loss > 10}
 """
 
 
@@ -232,6 +240,30 @@ def test_a_request_that_nobody_answered_is_no_failure(runs: Path, trainer: Scrip
     assert "a person was asked 3 times" in lines
     assert not any("intervention" in line for line in lines)
     assert data(runs)["runs"][0]["actions"]["withdrawn"] == 2
+
+
+def test_what_fired_under_rules_that_are_gone_fires_no_more(trainer: ScriptedTrainer, tmp_path: Path) -> None:
+    """What the new rules have, too, goes on; nobody will ever write that the others are over."""
+    files = [tmp_path / "before.yaml", tmp_path / "after.yaml"]
+    files[0].write_text(TWO)
+    files[1].write_text(TWO.replace("Gone", "Other"))
+    driver = Driver(trainer.run, load_rules([str(files[0])]))
+    trainer.sample(loss=20.0)
+    driver.drain(0.0)
+    glance = Glance(trainer.run)
+    assert glance.look()["firing"] == ["Stays", "Gone"]
+    driver.replace_rules(load_rules([str(files[1])]))
+    while driver.is_changing_rules:
+        driver.poll(0.0)
+        driver.change_rules()
+    assert glance.look()["firing"] == Glance(trainer.run).look()["firing"] == ["Stays"]
+    files[1].unlink()
+    assert Glance(trainer.run).look()["firing"] == []
+    trainer.sample(loss=1.0)
+    trainer.sample(loss=20.0)
+    driver.drain(0.0)
+    driver.close()
+    assert glance.look()["firing"] == Glance(trainer.run).look()["firing"] == ["Stays", "Other"]
 
 
 def test_a_run_without_anything(runs: Path) -> None:
