@@ -15,6 +15,7 @@ import logging
 import threading
 import time
 from collections.abc import Callable, Iterable, Sequence
+from typing import Literal
 
 from msgspec.structs import replace
 
@@ -30,10 +31,11 @@ from trainguard_monitor.views.table import RunDetail, RunState, RunView, Taken
 from trainguard_monitor.views.tally import Tally, Zeros
 from trainguard_rules import CatchUp, Engine, Output, RuleBook
 from trainguard_rules.deciding.notifications import Notification
-from trainguard_wire import Control, Delivered, Derived, Input, Order, RunDirectory, Telemetry
+from trainguard_wire import Control, Delivered, Derived, Input, LeaseHeld, Order, RunDirectory, Telemetry
 from trainguard_wire.hold import Hold
 
-log = logging.getLogger(__name__)
+# Why this monitor doesn't have a run: it wasn't opened yet, another has it, it can't be opened, or it was lost hold of.
+_Absence = Literal["found", "held", "failed", "lost"]
 
 
 class Driver:
@@ -52,14 +54,14 @@ class Driver:
         self.run = run
         self.book = book
         self._clock = clock
-        self._log = RunLog(log, run.name)
+        self._log = RunLog(logging.getLogger(__name__), run.name)
         self._feed, self._notify = feed or Feed(), notify
         self._firing = Firing(run.name, sink)
         self._lock = threading.Lock()
         self._hold: Hold | None = None
         self._coming: RuleBook | None = None
         self._succession: Succession | None = None
-        self._failed = False
+        self._absence: _Absence = "found"
         self.judges_itself = False  # the run, in its own training process, as of the last `open`
         self._begin(None)
 
@@ -103,23 +105,25 @@ class Driver:
     def has_ended(self) -> bool:
         return self._tally.course.ended
 
-    def open(self) -> None:
+    def open(self) -> Hold:
         """Take the run. Raises `LeaseHeld`, `RunDirectoryError` for a run of another schema, `OSError`."""
         self.judges_itself = self.run.read_info().monitor == "embedded"
-        hold = Hold.take(self.run)
+        try:
+            hold = Hold.take(self.run)
+        except LeaseHeld:
+            self._absence = "held"
+            raise
         with self._lock:
             self._begin(hold)
-            self._hold, self._failed = hold, False
+            self._hold, self._absence = hold, "found"
+        return hold
 
     def poll(self, now: float) -> Sequence[Telemetry]:
         """Fold what came since the last poll, a chunk at most, and deliver. Gives what came.
 
         Raises what `open` raises; a write that fails is dealt with here.
         """
-        if self._hold is None:
-            self.open()
-        hold = self._hold
-        assert hold is not None
+        hold = self._hold or self.open()
         records = hold.telemetry.read()
         with self._lock:
             for record in records:
@@ -137,17 +141,17 @@ class Driver:
     def take_in(self, record: Input) -> Taken:
         """Take in what came from outside: a person's word, an alert.
 
-        It is journalled as an input of the fold, at the place in the telemetry where it came in, so that a
-        monitor that starts again takes it in at the same place. What is no news is not taken in.
+        It is journalled as an input of the fold, at its place in the telemetry, so that a monitor that starts again
+        takes it in there, too. What is no news is not taken in.
         """
         hold, engine = self._hold, self._engine
-        if hold is None:
-            return Taken("held")
-        if self.is_catching_up:
-            return Taken("behind")
+        if hold is None or self.is_catching_up:
+            return Taken(self._absence if self._absence in ("held", "failed") else "behind")
         if not engine.is_news(record):
+            if hold.outbox.has_unwritten:
+                self._flush()
             earlier = engine.answer_to(record.id) if isinstance(record, Order) else None
-            return Taken("known", [] if earlier is None else [earlier])
+            return Taken("unwritten" if hold.outbox.has_unwritten else "known", [] if earlier is None else [earlier])
         if self.has_ended and not isinstance(record, Delivered):
             return Taken("ended")
         placed = replace(record, time=self._clock(), after_record=engine.records)
@@ -195,7 +199,7 @@ class Driver:
 
     def fail(self) -> None:
         """Let go of a run that can't be driven, and show it as failed."""
-        self._failed = True
+        self._absence = "failed" if self._hold is None else "lost"
         self._firing.let_go()
         self.close()
 
@@ -204,8 +208,7 @@ class Driver:
         if gone:
             self._firing.end(self._clock())
         self._give_up_succession()
-        if self._coming is not None:
-            self.book, self._coming = self._coming, None
+        self.book, self._coming = self._coming or self.book, None
         if self._hold is not None:
             self._hold.release()
             self._hold = None
@@ -221,13 +224,12 @@ class Driver:
             return detail_of(self.run, self._view(), self._engine)
 
     def _view(self) -> RunView:
-        return view_of(self.run.name, self._state(), self.book, self._engine, self._tally, self._hold)
+        behind = self.is_catching_up
+        return view_of(self.run.name, self._state(), self.book, self._engine, self._tally, self._hold, behind=behind)
 
     def _state(self) -> RunState:
-        if self._failed:
-            return "failed"
-        if self._hold is None:
-            return "held"
+        if self._hold is None and self._absence != "found":
+            return "held" if self._absence == "held" else "failed"
         return "ended" if self.has_ended and not self.is_catching_up else "driven"
 
     def _fold(self, hold: Hold, record: Telemetry) -> None:
@@ -255,7 +257,8 @@ class Driver:
 
     def _take_up(self, hold: Hold, catchup: CatchUp) -> None:
         """The end of catch-up: complete the journal, then control."""
-        catchup.finish()
+        with self._lock:
+            catchup.finish()
         plan = catchup.resume()
         if plan.broken:
             self._log.error("the journal does not follow from the telemetry; it begins anew")
@@ -270,9 +273,8 @@ class Driver:
             self._tally.note(catchup.earlier)
             self._tally.note(plan.records)
             self._catchup = hold.chain = None
-        self._announce(
-            "followed", f"followed from record {plan.from_record} on, now at step {self._tally.course.step}", due
-        )
+        said = f"followed from record {plan.from_record} on, now at step {self._tally.course.step}"
+        self._announce("followed", said, due)
 
     def _hand_over(self, hold: Hold, succession: Succession) -> None:
         """The rules in force have had their last word."""

@@ -107,6 +107,8 @@ class Changing:
         match taken.how:
             case "held":
                 raise ApiError(409, f"run {run!r} is driven by another monitor")
+            case "failed":
+                raise ApiError(503, f"run {run!r} can't be followed, the monitor's log says why: try again")
             case "ended":
                 raise ApiError(409, f"run {run!r} has ended")
             case "behind":

@@ -28,6 +28,7 @@ log = logging.getLogger(__name__)
 
 MOST_ALERTS = 1000
 _LATER = ("behind", "unwritten")
+_LATER_BY_NAME = (*_LATER, "failed")  # who says all runs need not wait for one that may never be followed
 
 
 class _Alert(Struct, rename="camel"):
@@ -59,7 +60,7 @@ class Webhook:
         if webhook.truncated_alerts:
             log.warning("Alertmanager left out %d alerts: have max_alerts: 0 there", webhook.truncated_alerts)
         told = [await self._take(alert) for alert in webhook.alerts]
-        waiting = {run["run"] for alert in told for run in alert["runs"] if run["outcome"] in _LATER}
+        waiting = {run for alert in told for run in _waiting(alert)}
         if waiting:
             raise ApiError(503, f"can't be taken in just now by {', '.join(sorted(waiting))}: try again")
         return success(told)
@@ -72,7 +73,7 @@ class Webhook:
             labels=alert.labels,
             annotations=alert.annotations,
         )
-        runs = [alert.labels["run"]] if "run" in alert.labels else self._driven()
+        runs = [alert.labels["run"]] if "run" in alert.labels else self._going_on()
         taken = await asyncio.gather(*(when_taken(self._monitor.take_in(run, notice)) for run in runs))
         return {
             "fingerprint": notice.fingerprint,
@@ -81,8 +82,13 @@ class Webhook:
             "runs": [_became(run, one) for run, one in zip(runs, taken, strict=True)],
         }
 
-    def _driven(self) -> list[str]:
-        return [view.run for view in self._monitor.runs() if view.state == "driven"]
+    def _going_on(self) -> list[str]:
+        return [view.run for view in self._monitor.runs() if view.state in ("driven", "failed")]
+
+
+def _waiting(alert: dict[str, Any]) -> list[str]:
+    later = _LATER_BY_NAME if "run" in alert["labels"] else _LATER
+    return [run["run"] for run in alert["runs"] if run["outcome"] in later]
 
 
 def _became(run: str, taken: Taken | None) -> dict[str, Any]:

@@ -1,8 +1,8 @@
 """What Prometheus scrapes: made from the monitor's view at each scrape, nothing is kept in between.
 
-The counters are counts over the telemetry (see `tally`), so they survive a restart of the monitor. A run that
-is removed takes its series with it. Labels come from closed sets and from rule and signal names, never from
-steps or ids.
+The counters are counts over the telemetry (see `tally`), so they survive a restart of the monitor. Until its past is
+read a run has no series: a gap is no reset. A run that is removed takes its series with it. Labels come from closed
+sets and from rule and signal names, never from steps or ids.
 """
 
 import platform
@@ -56,7 +56,7 @@ class MonitorCollector(Collector):
         runs = self._monitor.runs()
         yield from _of_the_monitor(self._monitor.rules(), runs)
         yield Rows(_RUN_STATE, runs)
-        ours = [run for run in runs if run.state != "held"]
+        ours = [run for run in runs if run.state != "held" and not run.catching_up]
         for row in (*_ROWS, *_HISTOGRAMS):
             yield Rows(row, ours)
 

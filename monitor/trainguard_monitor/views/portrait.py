@@ -7,12 +7,15 @@ from trainguard_wire import RunDirectory
 from trainguard_wire.hold import Hold
 
 
-def view_of(run: str, state: RunState, book: RuleBook, engine: Engine, tally: Tally, hold: Hold | None) -> RunView:
+def view_of(
+    run: str, state: RunState, book: RuleBook, engine: Engine, tally: Tally, hold: Hold | None, *, behind: bool
+) -> RunView:
     """A snapshot; nobody may be feeding the engine meanwhile."""
     zeros, course = tally.zeros, tally.course
     return RunView(
         run=run,
         state=state,
+        catching_up=behind,
         rules_sha256=book.sha256,
         step=course.step,
         epoch=course.epoch,

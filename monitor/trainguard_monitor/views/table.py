@@ -31,13 +31,15 @@ class RulesView:
 class RunView:
     """One run. ``driven``: by this monitor. ``held``: by another. ``ended``: said goodbye. ``failed``: see the log.
 
-    ``signals`` holds the last value of each, NaN and infinities included. Counts cover the whole telemetry.
+    ``signals`` holds the last value of each, NaN and infinities included. Counts cover the whole telemetry, or what
+    has been read of it while ``catching_up``.
     ``requests`` are interventions that wait for a person, by id. Of the others see `Course`.
     """
 
     run: str
     state: RunState
     rules_sha256: str
+    catching_up: bool = False
     step: int = 0
     epoch: int | None = None
     generation: int = 0
@@ -75,15 +77,16 @@ class RunDetail:
     in_flight: tuple[Intervention, ...] = ()
 
 
-TakenHow = Literal["taken", "known", "held", "behind", "ended", "unwritten"]
+TakenHow = Literal["taken", "known", "held", "failed", "behind", "ended", "unwritten"]
 
 
 class Taken(NamedTuple):
     """What became of an input, and what followed from it at once.
 
     ``known``: it is no news, nothing changed (of an order, what was decided then follows). ``held``: another monitor
-    drives the run. ``behind``: its past is still being read, try again. ``ended``: there is no trainer. ``unwritten``:
-    it was taken in, but the disk does not take it; try again, or hope that the monitor outlives the disk's trouble.
+    drives the run. ``failed``: it can't be opened. ``behind``: its past is still to be read, try again. ``ended``: no
+    trainer is there. ``unwritten``: it was taken in, but the disk does not take it; try again, or hope that the monitor
+    outlives the disk's trouble.
     """
 
     how: TakenHow

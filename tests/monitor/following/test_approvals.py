@@ -24,7 +24,7 @@ def test_an_approval_is_taken_in_once_and_at_the_same_place(tmp_path, trainer, k
     if killed == "before the answer":
         driver.close()
         driver = Driver(trainer.run, book)
-        assert driver.take_in(approval).how == "held"
+        assert driver.take_in(approval).how == "behind"
         driver.open()
         assert driver.take_in(approval).how == "behind", "not before it is in the picture"
         driver.drain(0.0)

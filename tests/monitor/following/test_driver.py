@@ -1,5 +1,6 @@
 """One run: lease, fold, and the order in which things are written."""
 
+import threading
 from collections.abc import Iterator
 
 import pytest
@@ -14,8 +15,9 @@ from tests.monitor.helpers import (
     openings_of,
 )
 from trainguard_monitor.following.driver import Driver
-from trainguard_rules import RuleBook
+from trainguard_rules import CatchUp, RuleBook
 from trainguard_wire import (
+    AlertNotice,
     Control,
     Decision,
     Journal,
@@ -149,6 +151,48 @@ def test_a_held_run_is_taken_over(driver: Driver, trainer: ScriptedTrainer) -> N
     lease.release()
     driver.drain(0.0)
     assert driver.view().state == "driven"
+
+
+def test_a_run_that_this_monitor_does_not_have(driver: Driver, trainer: ScriptedTrainer) -> None:
+    """It is held only while another monitor has it. Where it is not opened yet, or was lost, trying again helps."""
+    word = AlertNotice(fingerprint="f", starts_at="1", status="firing", labels={})
+    assert (driver.view().state, driver.take_in(word).how) == ("driven", "behind")
+    driver.drain(0.0)
+    driver.fail()
+    assert (driver.view().state, driver.take_in(word).how) == ("failed", "behind")
+    with Lease.take(trainer.run.monitor_lock):
+        with pytest.raises(LeaseHeld):
+            driver.poll(0.0)
+        assert (driver.view().state, driver.take_in(word).how) == ("held", "held")
+    trainer.run.info_file.write_text("{}")
+    with pytest.raises(RunDirectoryError):
+        driver.poll(0.0)
+    driver.fail()
+    assert (driver.view().state, driver.take_in(word).how) == ("failed", "failed")
+    trainer.introduce()
+    driver.poll(0.0)
+    assert (driver.view().state, driver.take_in(word).how) == ("driven", "behind")
+
+
+def test_nobody_looks_while_catching_up_ends(
+    driver: Driver, trainer: ScriptedTrainer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What is shown of an engine is shown between two records."""
+    finish, shown = CatchUp.finish, []
+
+    def slowly(catchup: CatchUp) -> None:
+        looker = threading.Thread(target=lambda: shown.append(driver.view()))
+        looker.start()
+        looker.join(0.05)
+        assert shown == []
+        lookers.append(looker)
+        finish(catchup)
+
+    lookers: list[threading.Thread] = []
+    monkeypatch.setattr(CatchUp, "finish", slowly)
+    driver.drain(0.0)
+    lookers[0].join()
+    assert len(shown) == 1
 
 
 def test_a_run_of_another_schema_is_refused(driver: Driver, trainer: ScriptedTrainer) -> None:

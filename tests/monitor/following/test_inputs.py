@@ -6,7 +6,15 @@ from pathlib import Path
 
 import pytest
 
-from tests.monitor.helpers import ScriptedTrainer, control_of, derived_in, interventions_of, journal_of, openings_of
+from tests.monitor.helpers import (
+    ScriptedTrainer,
+    control_of,
+    derived_in,
+    full_disk,
+    interventions_of,
+    journal_of,
+    openings_of,
+)
 from tests.monitor.killing import Fuse, Killed, Story, dies, records_of
 from trainguard_monitor.following.driver import Driver
 from trainguard_monitor.recorded.replay import replay
@@ -91,6 +99,20 @@ def test_an_order_is_taken_in_once(driver: Driver, trainer: ScriptedTrainer) -> 
     first = driver.take_in(order())
     again = driver.take_in(order())
     assert (again.how, list(again.derived)) == ("known", list(first.derived))
+    assert len(interventions_of(trainer.run)) == 1
+
+
+def test_an_order_that_could_not_be_written_is_not_known(
+    driver: Driver, trainer: ScriptedTrainer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Sent again, it is still unwritten while the disk is full, and known once it is on record."""
+    with full_disk(monkeypatch):
+        answers = [driver.take_in(order()) for _ in range(3)]
+    assert [answer.how for answer in answers] == ["unwritten"] * 3
+    assert all(list(answer.derived) == list(answers[0].derived) for answer in answers)
+    assert not [record for record in journal_of(trainer.run) if isinstance(record, Order)]
+    assert driver.take_in(order()).how == "known"
+    assert len([record for record in journal_of(trainer.run) if isinstance(record, Order)]) == 1
     assert len(interventions_of(trainer.run)) == 1
 
 

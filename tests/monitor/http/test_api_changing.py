@@ -173,7 +173,7 @@ def test_a_run_that_is_not_ours_to_change(
     assert {run: answer.status_code for run, answer in answers.items()} == {"held": 409, "ended": 409}
     assert answers["held"].json()["error"] == "run 'held' is driven by another monitor"
     assert answers["ended"].json()["error"] == "run 'ended' has ended"
-    for how, status in (("behind", 503), ("unwritten", 503)):
+    for how, status in (("behind", 503), ("unwritten", 503), ("failed", 503)):
         monkeypatch.setattr(Driver, "take_in", lambda self, record, how=how: Taken(how))
         assert post("/api/v1/runs/a/actions", {"actions": HALVE}).status_code == status
         assert post("/api/v1/alertmanager", WEBHOOK).status_code == status
@@ -248,6 +248,37 @@ def test_what_policy_refuses_is_told(post: Post, trainer: ScriptedTrainer) -> No
     assert answer.json()["data"][0]["runs"][0]["decisions"][0]["verdict"] == "hold_outranked"
 
 
+def test_an_alert_and_a_run_that_can_not_be_followed(post: Post, new_trainer: NewTrainer, daemon: Daemon) -> None:
+    """It is told to try again where it names the run, and not where it is about all there are: the others have it."""
+    new_trainer("bad").run.info_file.write_text("{}")
+    until(lambda: {view.run: view.state for view in daemon.runs()} == {"a": "driven", "bad": "failed"})
+    named, every = copy.deepcopy(WEBHOOK), copy.deepcopy(WEBHOOK)
+    named["alerts"][0]["labels"]["run"] = "bad"
+    del every["alerts"][0]["labels"]["run"]
+    answer = post("/api/v1/alertmanager", named)
+    assert (answer.status_code, answer.json()["error"]) == (503, "can't be taken in just now by bad: try again")
+    answer = post("/api/v1/alertmanager", every)
+    assert answer.status_code == 200
+    outcomes = {run["run"]: run["outcome"] for run in answer.json()["data"][0]["runs"]}
+    assert outcomes == {"a": "taken", "bad": "failed"}
+
+
+def test_an_alert_while_runs_are_only_found(
+    runs: Path, rules: Path, trainer: ScriptedTrainer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A monitor that was just started has them send it again, whether the alert names a run or not."""
+    monkeypatch.setattr(Driver, "poll", lambda *_: [])
+    every = copy.deepcopy(WEBHOOK)
+    del every["alerts"][0]["labels"]["run"]
+    daemon = Daemon(runs, load_rules([str(rules)]))
+    headers = {"authorization": f"Bearer {TOKEN}"}
+    monkeypatch.setattr(Driver, "drain", lambda *_: [])
+    with running(daemon), serving(build_app(daemon, door=Door(TOKEN))) as url:
+        for webhook in (WEBHOOK, every):
+            answer = httpx.post(f"{url}/api/v1/alertmanager", json=webhook, headers=headers)
+            assert (answer.status_code, answer.json()["error"]) == (503, "can't be taken in just now by a: try again")
+
+
 def test_which_run_an_alert_is_about(post: Post, new_trainer: NewTrainer, daemon: Daemon) -> None:
     """The one it names, and be it unknown; all that are driven if it names none."""
     for name in ("b", "over"):
@@ -255,8 +286,8 @@ def test_which_run_an_alert_is_about(post: Post, new_trainer: NewTrainer, daemon
         trainer.hello()
         if name == "over":
             trainer.goodbye()
+        until(lambda run=trainer.run: openings_of(run))
     until(lambda: sorted(view.state for view in daemon.runs()) == ["driven", "driven", "ended"])
-    until(lambda: openings_of(trainer.run))
     unknown = copy.deepcopy(WEBHOOK)
     unknown["alerts"][0]["labels"]["run"] = "nowhere"
     answer = post("/api/v1/alertmanager", unknown)
@@ -273,8 +304,9 @@ def test_a_group_of_alertmanagers(
 ) -> None:
     """Captured from version 0.25: two alerts, and a third left out; then one is over, and the other comes again."""
     firing, resolved = json.loads((DATA / "alertmanager_group.json").read_text())
-    new_trainer("b").hello()
-    until(lambda: [view.state for view in daemon.runs()] == ["driven", "driven"])
+    other = new_trainer("b")
+    other.hello()
+    until(lambda: openings_of(other.run))
     outcomes = []
     for body in (firing, firing, resolved, resolved):
         answer = post("/api/v1/alertmanager", body)

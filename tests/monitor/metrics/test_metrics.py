@@ -104,6 +104,25 @@ def test_a_run_of_another_monitor_has_no_series(book: RuleBook) -> None:
     assert "run_step{" not in _text(RunView(run="b", state="held", rules_sha256=book.sha256))
 
 
+def test_a_restart_resets_no_counter(trainer: ScriptedTrainer, book: RuleBook) -> None:
+    """While a run's past is read again it has no series: fewer would be taken for a counter that began anew."""
+    trainer.samples(20)
+    trainer.sample(loss=1.0, grad_norm=50.0)
+    before = Driver(trainer.run, book)
+    before.drain(0.0)
+    counted = [line for line in _text(before.view()).splitlines() if "_total{" in line]
+    assert counted
+    before.close()
+    after = Driver(trainer.run, book)
+    for _ in range(2):
+        behind = _text(after.view())
+        assert "_total{" not in behind
+        assert 'trainguard_run_state{run="a",state="driven"} 1.0' in behind
+        assert after.poll(0.0) or not after.is_catching_up
+    assert [line for line in _text(after.view()).splitlines() if "_total{" in line] == counted
+    after.close()
+
+
 def test_promtool_has_no_objections(driver: Driver) -> None:
     """Names, units and types keep to Prometheus's conventions."""
     done = subprocess.run(
