@@ -17,13 +17,14 @@ from pydantic import (
     model_validator,
 )
 
-from trainguard_rules.durations import Duration
+from trainguard_rules.durations import MOST, Duration
 
 Factor = Annotated[float, Field(gt=0, le=1000, allow_inf_nan=False)]
 NAME = r"^[A-Za-z_][A-Za-z0-9_]*$"
 Name = Annotated[str, Field(pattern=NAME, max_length=100)]
 MOST_SECONDS = 7 * 86400
 Magnitude = Annotated[float, Field(ge=0, allow_inf_nan=False)]
+Many = Annotated[int, Field(ge=1, le=MOST)]
 FORMULA, NUMBER = "formula", "number"
 
 
@@ -110,7 +111,7 @@ class ScaleLr(_Bounded):
     For the rest of the run, or, with ``recover_over`` so many steps, coming back to what it was by then.
     """
 
-    recover_over: Annotated[int, Field(ge=1)] | None = None
+    recover_over: Many | None = None
 
     @property
     def changes(self) -> str:
@@ -128,7 +129,7 @@ class SetLr(ActionModel):
     computed: ClassVar[str] = "lr"
     lr: Annotated[Positive | Formula, Told]
     hold: bool = False
-    recover_over: Annotated[int, Field(ge=1)] | None = None
+    recover_over: Many | None = None
 
     @model_validator(mode="after")
     def _check_hold(self) -> "SetLr":
@@ -146,7 +147,7 @@ class RewarmLr(ActionModel):
 
     start_lr: Annotated[float, Field(gt=0, allow_inf_nan=False)]
     base_lr: Annotated[float, Field(gt=0, allow_inf_nan=False)]
-    over: Annotated[int, Field(ge=1)]
+    over: Many
     unit: Literal["steps", "epochs"] = "epochs"
 
     @model_validator(mode="after")

@@ -12,6 +12,8 @@ Unit = Literal["steps", "epochs", "seconds"]
 _COUNTED = re.compile(r"(\d+)\s*(step|epoch)s?")
 _CLOCK = re.compile(r"(?:(\d+)d)?(?:(\d+)h)?(?:(\d+)m)?(?:(\d+)s)?")
 _SECONDS = (86400, 3600, 60, 1)
+MOST = 10**9  # of any unit: more than any training takes, and few enough to be reckoned with
+LONGEST = 60  # characters
 _LIMIT = re.compile(r"(\d+)(?:\s+per\s+(.+))?")
 
 
@@ -42,16 +44,30 @@ class Duration(NamedTuple):
     @classmethod
     def parse(cls, text: str) -> "Duration":
         """``5 steps``, ``2 epochs`` or Prometheus's ``30s``, ``5m``, ``1h30m``. Raises ValueError."""
+        text = _short(text)
         if counted := _COUNTED.fullmatch(text.strip()):
-            return cls(int(counted[1]), "epochs" if counted[2] == "epoch" else "steps")
+            return cls(_bounded(text, int(counted[1])), "epochs" if counted[2] == "epoch" else "steps")
         clock = _CLOCK.fullmatch(text.strip())
         if clock and any(clock.groups()):
-            return cls(sum(int(n or 0) * s for n, s in zip(clock.groups(), _SECONDS, strict=True)), "seconds")
+            parts = zip(clock.groups("0"), _SECONDS, strict=True)
+            return cls(_bounded(text, sum(int(n) * s for n, s in parts)), "seconds")
         raise ValueError(f"{text!r} is not a duration: write '5 steps', '2 epochs' or '30s'")
 
     def passed(self, since: Moment, now: Moment) -> bool:
         """Whether this much has gone by. An unknown epoch never passes."""
         return elapsed(since, now, self.unit) >= self.amount
+
+
+def _short(text: str) -> str:
+    if len(text) > LONGEST:
+        raise ValueError(f"{text[:LONGEST] + '...'!r} is too long for a duration or a limit")
+    return text
+
+
+def _bounded(text: str, amount: int) -> int:
+    if amount > MOST:
+        raise ValueError(f"{text!r} is too much: {MOST} at most")
+    return amount
 
 
 def elapsed(since: Moment, now: Moment, unit: Unit) -> float:
@@ -66,7 +82,7 @@ def elapsed(since: Moment, now: Moment, unit: Unit) -> float:
 
 
 class Limit(NamedTuple):
-    """So many ``times`` ``per`` duration, or in all of the run where ``per`` is None."""
+    """So many ``times`` ``per`` duration, or in all of a trainer process where ``per`` is None."""
 
     times: int
     per: Duration | None = None
@@ -77,7 +93,7 @@ class Limit(NamedTuple):
     @classmethod
     def parse(cls, text: str) -> "Limit":
         """``4 per 1000 steps``, ``2 per 1h`` or ``3``. Raises ValueError."""
-        match = _LIMIT.fullmatch(text.strip())
+        match = _LIMIT.fullmatch(_short(text).strip())
         if not match or int(match[1]) < 1:
-            raise ValueError(f"{text!r} is not a limit: write '4 per 1000 steps', or '3' for the whole run")
-        return cls(int(match[1]), Duration.parse(match[2]) if match[2] else None)
+            raise ValueError(f"{text!r} is not a limit: write '4 per 1000 steps', or '3' for all of a trainer process")
+        return cls(_bounded(text, int(match[1])), Duration.parse(match[2]) if match[2] else None)

@@ -1,7 +1,7 @@
 """What a loaded rule file is: frozen data, checked, with nothing of YAML left in it."""
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Literal, NamedTuple
 
@@ -14,6 +14,7 @@ from trainguard_wire.journal import Mode
 MODES: tuple[Mode, ...] = ("act", "approve", "observe")  # from free to strict
 Otherwise = Literal["escalate", "revert"]
 NONE = Duration(0, "steps")
+GOOD_AFTER = 50  # steps, where no file says
 MANUAL = "manual"  # what a person ordered stands under this name; no rule may have it
 
 
@@ -88,6 +89,12 @@ class Rule:
         return dict(self.when.node.labels) if isinstance(self.when.node, Alert) else None
 
     @property
+    def clauses(self) -> Iterator[Clause]:
+        """Every expression of the rule, those of its actions among them."""
+        yield from (c for c in (self.when, self.resolve, self.unless, self.verify and self.verify.clause) if c)
+        yield from (action.formula for action in (*self.actions, *self.escalate) if action.formula)
+
+    @property
     def rank(self) -> int:
         """Among rules that fire on one sample, the highest rank acts."""
         return max((ACTIONS[action.kind].rank for action in self.actions), default=0)
@@ -109,6 +116,7 @@ class Expectation:
 
     group: str
     name: str
+    file: str = ""
     when: Clause
     within: Duration
     labels: dict[str, str] = field(default_factory=dict)
@@ -126,7 +134,7 @@ class RuleBook:
     expectations: tuple[Expectation, ...] = ()
     sources: tuple[str, ...] = ()
     sha256: str = ""
-    good_after: int = 50
+    good_after: int = GOOD_AFTER
     mode: Mode = "act"
 
     def with_mode(self, mode: Mode) -> "RuleBook":

@@ -195,3 +195,11 @@ def test_every_shipped_rule_can_be_explained(pack):
         text = explain(one.name, book)
         assert text.startswith(one.name)
         assert all(len(line) <= 100 for line in text.splitlines())
+
+
+def test_the_title_names_the_file_that_the_rule_stands_in():
+    """Of several, its own."""
+    book = load_rules(["stability", "seed_expectations"])
+    for one in (*book.rules, *book.expectations):
+        pack = "seed_expectations" if one in book.expectations else "stability"
+        assert f" of {pack}, group " in explain(one.name, book).splitlines()[0]

@@ -169,6 +169,19 @@ def test_a_statistic_used_twice_is_kept_once():
         ("loss if loss > 1 else 2", 1, "'if … else' is not part"),
         ("[x for x in loss] > 1", 1, "a comprehension is not part"),
         ("mean(*loss) > 1", 1, "write mean(x, window)"),
+        ("mean(loss, window=5, window=6) > 1", 1, "write mean(x, window)"),
+        ("mean(loss, **loss) > 1", 1, "write mean(x, window)"),
+        ("slope(loss, 2) > 1", 13, "whole number from 3 to 100000, not '2'"),
+        ("std(loss, 1) > 1", 11, "whole number from 2 to 100000, not '1'"),
+        ("zscore(loss, 1) > 1", 14, "whole number from 2 to 100000, not '1'"),
+        ("  \n   loss > foo", 11, "unknown signal 'foo'"),
+        ("größe > 1", 1, "unknown signal 'größe'"),
+        ("größe > foo", 1, "unknown signal 'größe'"),
+        ("loss > größe + foo", 8, "unknown signal 'größe'"),
+        ("loss > 1or loss > 2", 8, "'1or': a word needs a blank before it"),
+        ("loss > .5and 1 < loss", 8, "'.5and': a word needs a blank before it"),
+        ("'\\d' > loss", 2, "'\\\\': it is not part of the rule language"),
+        ("+".join(["delta(delta(delta(delta(loss))))"] * 25) + " > 1", 1, "more than 1000 parts"),
         ("mean(loss, size=3) > 1", 1, "write mean(x, window)"),
         ("1 > 2", 1, "looks at no signal"),
         (" + ".join(["loss"] * 300) + " > 1", 1, "more than"),
@@ -191,6 +204,27 @@ def test_every_problem_of_an_expression_is_reported():
     """Not the first only."""
     _, problems = parse("los > 1 and mean(loss) > grad_nrm and loss.x > 1", SCOPE)
     assert [p.column for p in problems] == [1, 13, 26, 39]
+
+
+def test_columns_count_characters():
+    """Not bytes; lines that stand before the expression count."""
+    _, problems = parse(" \n\n  größe > 1 and foo > 2", SCOPE)
+    assert [p[:2] for p in problems] == [(3, 3), (3, 17)]
+    _, problems = parse("(größe > 1\r\n and ä > 1 and foo > 2)", SCOPE)
+    assert [p[:2] for p in problems] == [(1, 2), (2, 6), (2, 16)]
+
+
+def test_names_that_begin_or_end_like_a_word():
+    """A number is not glued to what is no word, nor a name to its digits."""
+    scope = Scope(signals=("x1or", "l2_in"))
+    for text in ("x1or > 1e5 or l2_in < 0x10", "not 1<l2_in", "x1or>1 or(x1or<2)"):
+        assert parse(text, scope)[1] == []
+
+
+def test_a_power_that_is_too_large_keeps_its_sign():
+    """As IEEE has it."""
+    assert power(-1e200, 3.0) == power(-1e-200, -3.0) == -math.inf
+    assert power(-1e200, 2.0) == power(1e200, 3.0) == power(-1e200, 1e300) == math.inf
 
 
 NUMBERS = st.recursive(

@@ -82,7 +82,7 @@ bad.yaml:14:15: group "stability", rule "A": 'mode' should be 'act', 'approve' o
 bad.yaml:15:16: group "stability", rule "3x": '3x' is not a name: letters, digits and '_', not beginning with a digit
 bad.yaml:16:27: group "stability", rule "3x": expr: mean(x, window): window must be a whole number \
 from 1 to 100000, not '0'
-bad.yaml:18:1: group "stability", rule "3x": unless: not an expression: invalid syntax
+bad.yaml:18:11: group "stability", rule "3x": unless: not an expression: invalid syntax
 bad.yaml:19:9: group "stability", rule "3x": key 'guard' is given twice
 bad.yaml:20:18: group "stability", rule "3x": expires is counted in steps: write e.g. '50 steps', not '30s'"""
 
@@ -170,6 +170,22 @@ def test_packs_and_files_together(tmp_path):
     path.write_text(shipped_packs()["stability"])
     with pytest.raises(RuleFileError, match="already a rule of this name in stability"):
         load_rules(["stability", path])
+
+
+def test_only_files_that_set_it_say_when_a_checkpoint_is_good(tmp_path):
+    """The longest of theirs; the default where none does."""
+    plain = "groups: [{name: g, rules: [{guard: %s, expr: loss > 1}]}]\n"
+    (tmp_path / "plain.yaml").write_text(plain % "A")
+    (tmp_path / "short.yaml").write_text(plain % "B" + "checkpoints: {good_after: 7 steps}\n")
+    (tmp_path / "empty.yaml").write_text(plain % "C" + "checkpoints: {}\n")
+    (tmp_path / "long.yaml").write_text(plain % "D" + "checkpoints: {good_after: 9 steps}\n")
+
+    def good_after(*names):
+        return load_rules([tmp_path / f"{name}.yaml" for name in names]).good_after
+
+    assert good_after("plain") == good_after("plain", "empty") == 50
+    assert good_after("plain", "short", "empty") == 7
+    assert good_after("short", "long", "plain") == 9
 
 
 def test_sources_that_are_not_there(tmp_path):

@@ -110,6 +110,7 @@ def test_nan_in_a_series():
         ("1x999999 1", "1000000 samples at most", 9),
         ("  ", "the series is empty", 0),
         ("_x0", "the series is empty", 0),
+        ("1" * 200_000 + "!", "is no item", 0),  # in no time: it takes hours to try each way of reading the digits
     ],
 )
 def test_what_is_no_series(text, message, offset):
@@ -231,6 +232,41 @@ tests:
         "t.yaml:9:57: test \"a\": 'LossSpike' is a guard: use states",
         "t.yaml:9:73: test \"a\": unknown expectation 'Sparse' (there are LossDown)",
     ]
+
+
+def test_a_signal_that_only_a_formula_uses_is_looked_at():
+    """By an action's, whether of the rule or of its escalation."""
+    rules = """
+signals: [mine, other]
+groups:
+  - name: g
+    rules:
+      - guard: A
+        expr: loss > 1
+        actions: [{set_lr: {lr: "median(mine, 10)"}}]
+        limit: 1
+        escalate: [{set_weight_decay: {weight_decay: "prev(other)"}}]
+"""
+    test = "  - {name: a, input_series: {%s: '1x9'}, expect: [{step: 3, interventions: 0}]}"
+    assert suite(test % "mine", rules).scenarios
+    assert suite(test % "other", rules).scenarios
+    with pytest.raises(RuleFileError, match="no rule looks at 'ours'"):
+        suite(test % "ours", rules)
+
+
+def test_a_place_in_a_series_of_several_lines():
+    """As YAML folds it, an item is found where it stands."""
+    text = """rule_files: [rules.yaml]
+tests:
+  - name: a
+    input_series:
+      loss: >
+        1 2 3
+        4 five 6
+    expect: [{step: 1, interventions: 0}]
+"""
+    [problem] = problems(text)
+    assert problem.startswith("t.yaml:7:11: test \"a\": 'five' is no item")
 
 
 def test_problems_of_the_rule_files_stand_beside_those_of_the_tests():

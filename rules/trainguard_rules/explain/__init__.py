@@ -21,16 +21,16 @@ def explain(name: str, book: RuleBook) -> str | None:
     """The guard or expectation of this name, in words; None where there is none."""
     for rule in book.rules:
         if rule.name == name:
-            return _laid_out(_title(rule, "guard", book), _guard(rule, book.good_after))
+            return _laid_out(_title(rule, "guard"), _guard(rule, book.good_after))
     for expectation in book.expectations:
         if expectation.name == name:
-            return _laid_out(_title(expectation, "expectation", book), _expectation(expectation))
+            return _laid_out(_title(expectation, "expectation"), _expectation(expectation))
     return None
 
 
-def _title(one: Rule | Expectation, kind: str, book: RuleBook) -> str:
+def _title(one: Rule | Expectation, kind: str) -> str:
     article = "an" if kind[0] in "aeiou" else "a"
-    return f"{one.name}: {article} {kind} of {', '.join(book.sources)}, group {one.group}"
+    return f"{one.name}: {article} {kind} of {one.file}, group {one.group}"
 
 
 def _laid_out(title: str, sections: Iterable[Section]) -> str:
@@ -175,7 +175,7 @@ def _at_most(rule: Rule) -> Iterator[str]:
 
 def _limit(limit: Limit) -> str:
     interventions = f"{limit.times} intervention{'' if limit.times == 1 else 's'}"
-    return f"at most {interventions} {f'in any {limit.per}' if limit.per else 'in the whole run'}"
+    return f"at most {interventions} {f'in any {limit.per}' if limit.per else 'in all of a trainer process'}"
 
 
 def _expectation(expectation: Expectation) -> Iterator[Section]:

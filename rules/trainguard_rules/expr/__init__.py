@@ -6,6 +6,7 @@ from the tree alone, over incremental statistics. Truth has three values: a comp
 
 from trainguard_rules.expr.compile import Program, compile_program
 from trainguard_rules.expr.nodes import Node
-from trainguard_rules.expr.parse import ExprProblem, Scope, parse
+from trainguard_rules.expr.parse import Scope, parse
+from trainguard_rules.expr.syntax import ExprProblem
 
 __all__ = ["ExprProblem", "Node", "Program", "Scope", "compile_program", "parse"]

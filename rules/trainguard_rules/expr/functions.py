@@ -84,8 +84,10 @@ def _pure(name: str, meaning: str, function: Callable[[float], float | bool], *,
     return Function(name, meaning, pure=function, gives_truth=truth)
 
 
-def _window(name: str, meaning: str, make: Callable[..., Reference | Tracker] | None, *more: Setting) -> Function:
-    return Function(name, meaning, statistic=make, settings=(*more, WINDOW))
+def _window(
+    name: str, meaning: str, make: Callable[..., Reference | Tracker] | None, *more: Setting, least: int = 1
+) -> Function:
+    return Function(name, meaning, statistic=make, settings=(*more, WINDOW._replace(least=least)))
 
 
 FUNCTIONS: dict[str, Function] = {
@@ -99,7 +101,7 @@ FUNCTIONS: dict[str, Function] = {
         _pure("isnan", "not a number", math.isnan, truth=True),
         # references: the past before this sample, frozen during an incident
         _window("mean", "mean of the window before this sample", stats.Mean),
-        _window("std", "sample standard deviation of the window before this sample", stats.Std),
+        _window("std", "sample standard deviation of the window before this sample", stats.Std, least=2),
         _window("min", "lowest of the window before this sample", stats.Min),
         _window("max", "highest of the window before this sample", stats.Max),
         _window("median", "median of the window before this sample", stats.Median),
@@ -110,7 +112,7 @@ FUNCTIONS: dict[str, Function] = {
             stats.Quantile,
             Setting("q", "number", 0, 1),
         ),
-        _window("zscore", "(x - mean) / std", None),
+        _window("zscore", "(x - mean) / std", None, least=2),
         _window("robust_zscore", "(x - median) / (1.4826 mad)", None),
         Function(
             "ewma",
@@ -138,7 +140,7 @@ FUNCTIONS: dict[str, Function] = {
                 Setting("relative_gain", "number", 0, 1, 0),
             ),
         ),
-        _window("slope", "least-squares slope per sample over the window, this sample included", stats.Slope),
+        _window("slope", "least-squares slope per sample over the window, this sample included", stats.Slope, least=3),
         Function(
             "cusum",
             "what x exceeds the slack by, summed up and never below 0",
@@ -196,6 +198,6 @@ def power(a: float, b: float) -> float:
     try:
         return math.pow(a, b)
     except OverflowError:
-        return INF
+        return -INF if a < 0 and b % 2 == 1 else INF
     except ValueError:
         return NAN

@@ -1,24 +1,27 @@
 """Text to tree: Python's grammar, a whitelist of its nodes, types and arities checked, every problem reported.
 
 Nothing else of Python gets through: no attribute, no subscript, no literal but a number, no name and no
-call that is not in the scope. Length, size and depth are bounded.
+call that is not in the scope. Length, size and depth are bounded, also of what functions stand for that are written in
+terms of others, and of the code that will be made.
 """
 
 import ast
 import math
+import re
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from difflib import get_close_matches
-from typing import NamedTuple, cast
+from itertools import islice
+from typing import cast
 
 from trainguard_rules.expr import nodes
 from trainguard_rules.expr.functions import FUNCTIONS, UNITS, Function, Setting, SettingValue
 from trainguard_rules.expr.macros import MACROS
 from trainguard_rules.expr.nodes import Node, is_truth, signals_of
+from trainguard_rules.expr.syntax import LONGEST_TEXT, ExprProblem, read_syntax
+from trainguard_rules.expr.writer import MOST_NESTED, nesting
 
-LONGEST_TEXT = 4000
-MOST_NODES = 400
-DEEPEST = 40
+MOST_WRITTEN_OUT = 1000
 CLOCKS = ("step", "epoch", "time")
 
 _ARITHMETIC: dict[type[ast.operator], nodes.Arithmetics] = {
@@ -39,14 +42,6 @@ _COMPARE: dict[type[ast.cmpop], nodes.Comparison] = {
 }
 
 
-class ExprProblem(NamedTuple):
-    """What is wrong, at which line and column of the expression (both from 1)."""
-
-    line: int
-    column: int
-    message: str
-
-
 @dataclass(frozen=True)
 class Scope:
     """The names an expression may use, besides the clocks and the functions."""
@@ -63,19 +58,26 @@ def parse(text: str, scope: Scope, *, wants_truth: bool = True) -> tuple[Node | 
     """The tree, or None and everything that is wrong with the text. Never raises on any text."""
     if len(text) > LONGEST_TEXT:
         return None, [ExprProblem(1, 1, f"expression of {len(text)} characters: {LONGEST_TEXT} at most")]
-    try:
-        body = ast.parse(text.strip() or " ", mode="eval").body
-    except SyntaxError as error:
-        message = f"not an expression: {error.msg}" if text.strip() else "empty expression"
-        return None, [ExprProblem(error.lineno or 1, error.offset or 1, message)]
-    except (ValueError, RecursionError, MemoryError) as error:
-        return None, [ExprProblem(1, 1, f"not an expression: {error or type(error).__name__}")]
-    if oversize := _oversize(body):
-        return None, [ExprProblem(1, 1, oversize)]
-    reader = _Reader(scope)
+    bare = text.strip()
+    body = read_syntax(bare)
+    if isinstance(body, ExprProblem):
+        node, problems = None, [body]
+    else:
+        node, problems = _read(body, bare, scope, wants_truth)
+    before = text[: text.find(bare)]
+    return node, [problem.moved(before) for problem in problems]
+
+
+def _read(body: ast.expr, text: str, scope: Scope, wants_truth: bool) -> tuple[Node | None, list[ExprProblem]]:
+    reader = _Reader(scope, text)
     node = reader.truth(body) if wants_truth else reader.number(body)
-    if node is not None and not reader.problems and not signals_of(node) and not _has_clock(node):
-        reader.problem(body, "the expression looks at no signal: it is always the same")
+    if node is not None and not reader.problems:
+        if not signals_of(node) and not _has_clock(node):
+            reader.problem(body, "the expression looks at no signal: it is always the same")
+        elif _parts(node) > MOST_WRITTEN_OUT:
+            reader.problem(body, f"the expression stands for more than {MOST_WRITTEN_OUT} parts")
+        elif nesting(node) > MOST_NESTED:
+            reader.problem(body, "comparisons nested too deep in each other")
     return (None if reader.problems else node), reader.problems
 
 
@@ -83,27 +85,22 @@ def _has_clock(node: Node) -> bool:
     return any(isinstance(n, nodes.Clock) for n in nodes.walk(node))
 
 
-def _oversize(body: ast.expr) -> str:
-    size, level = 0, [body]
-    for _ in range(DEEPEST):
-        size += len(level)
-        level = [child for node in level for child in ast.iter_child_nodes(node) if isinstance(child, ast.expr)]
-        if not level or size > MOST_NODES:
-            break
-    if size > MOST_NODES:
-        return f"expression of more than {MOST_NODES} parts"
-    return f"expression nested more than {DEEPEST} deep" if level else ""
+def _parts(node: Node) -> int:
+    """How many there are, counted no further than needed."""
+    return sum(1 for _ in islice(nodes.walk(node), MOST_WRITTEN_OUT + 1))
 
 
 class _Reader:
     """Reads one expression; gives None for what is wrong and goes on, so that all problems come at once."""
 
-    def __init__(self, scope: Scope) -> None:
+    def __init__(self, scope: Scope, text: str) -> None:
         self.scope = scope
         self.problems: list[ExprProblem] = []
+        self._lines = [line.encode() for line in re.split("\r\n|\r|\n", text)]
 
     def problem(self, at: ast.expr, message: str) -> None:
-        self.problems.append(ExprProblem(at.lineno, at.col_offset + 1, message))
+        before = self._lines[at.lineno - 1][: at.col_offset].decode()  # Python counts bytes
+        self.problems.append(ExprProblem(at.lineno, len(before) + 1, message))
 
     def truth(self, at: ast.expr) -> Node | None:
         node = self.node(at)
@@ -214,8 +211,15 @@ class _Reader:
             return None
         fixed = tuple(setting for setting in settings if setting is not None)
         if function.name in MACROS:
-            return MACROS[function.name](argument, fixed)
+            return self._written_out(at, MACROS[function.name](argument, fixed))
         return nodes.Call(function, argument, fixed)
+
+    def _written_out(self, at: ast.Call, node: Node) -> Node | None:
+        """Such functions name their argument more than once, so that a few of them in each other are thousands."""
+        if _parts(node) <= MOST_WRITTEN_OUT:
+            return node
+        self.problem(at, f"{_quote(at)} stands for more than {MOST_WRITTEN_OUT} parts")
+        return None
 
     def _bind(self, at: ast.Call, function: Function) -> list[tuple[Setting, ast.expr | None]] | None:
         """Each setting with what was given for it; None, and a problem, where the arguments do not fit."""
@@ -225,7 +229,8 @@ class _Reader:
         most = 1 + len(names)
         least = most - sum(setting.default is not None for setting in function.settings)
         count = len(at.args) + len(named)
-        odd = any(isinstance(a, ast.Starred) for a in at.args) or set(named) - set(names[len(positional) :])
+        twice = len(named) < len(at.keywords)
+        odd = twice or any(isinstance(a, ast.Starred) for a in at.args) or set(named) - set(names[len(positional) :])
         if at.args and not odd and least <= count <= most:
             values = [*positional, *(named.get(name) for name in names[len(positional) :])]
             bound = list(zip(function.settings, values, strict=True))

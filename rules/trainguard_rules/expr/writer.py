@@ -1,4 +1,4 @@
-"""Tree to Python text. Nothing of the user's text reaches the code but the names of signals, which are identifiers.
+"""Tree to Python text. Of the user's text only the names of signals reach the code, behind an ``s_``, and numbers.
 
 Truth has three values, True, False and None for *unknown*: a comparison with NaN. ``and`` and ``or`` are
 Kleene's, so that ``unknown and false`` is false. Numbers are floats throughout and NaN stands for what is not
@@ -6,6 +6,7 @@ known, so arithmetic needs no cases.
 """
 
 from collections.abc import Iterable, Sequence
+from itertools import accumulate
 from typing import Any
 
 from trainguard_rules.expr import functions, nodes
@@ -16,6 +17,7 @@ HELPERS: dict[str, Any] = {"_div": functions.divide, "_mod": functions.modulo, "
 _INVERSE = {"<": ">=", "<=": ">", ">": "<=", ">=": "<"}
 _OPPOSITE = {**_INVERSE, "==": "!=", "!=": "==", "and": "or", "or": "and"}
 _OF_FINITE = {"isfinite": True, "isnan": False}
+MOST_NESTED = 150  # parentheses in each other; Python reads 200, and the plans add some
 SHORT = 200  # characters of code that may stand twice
 _COMES_WITH = {"mean": "std", "median": "mad"}
 CLOCK = "step, epoch, time"
@@ -49,7 +51,7 @@ class Writer:
             case nodes.Signal(name):
                 return signal_variable(name)
             case nodes.Clock(name):
-                return name
+                return f"float({name})"  # a whole number may outgrow every float
             case nodes.Negative(operand):
                 return f"(-{self.number(operand)})"
             case nodes.Arithmetic(operator, left, right):
@@ -169,6 +171,13 @@ class Writer:
     def _temporary(self) -> str:
         self._temporaries += 1
         return f"t{self._temporaries}"
+
+
+def nesting(node: Node) -> int:
+    """How deep parentheses stand in each other in the code of an expression."""
+    writer = Writer(node)
+    code = writer.truth(node) if nodes.is_truth(node) else writer.number(node)
+    return max(accumulate((character == "(") - (character == ")") for character in code))
 
 
 def _join(operator: str, codes: Sequence[str]) -> str:

@@ -1,5 +1,6 @@
 """One rule file on its way from a document to rules: what is checked beyond its form, and how rules are made."""
 
+import keyword
 from collections.abc import Iterator, Mapping
 from typing import Any, cast
 
@@ -61,6 +62,12 @@ class RuleFile:
     def expectations(self) -> list[Expectation]:
         return [self._expectation(p, g, m) for p, g, m in self._models() if isinstance(m, ExpectModel)]
 
+    @property
+    def good_after(self) -> int | None:
+        """In steps; None where the file does not say."""
+        checkpoints = self.model.checkpoints
+        return checkpoints.good_after.amount if "good_after" in checkpoints.model_fields_set else None
+
     def _models(self) -> Iterator[tuple[Path, str, GuardModel | ExpectModel]]:
         for g, group in enumerate(self.model.groups):
             for r, rule in enumerate(group.rules):
@@ -79,23 +86,22 @@ class RuleFile:
         self._check_steps(("checkpoints", "good_after"), _at(self.document.data, ("checkpoints", "good_after")))
 
     def _scope(self) -> Scope:
+        """What the expressions of the file may name. Its form may be wrong: what has none is passed over."""
         params = {
-            name: value
-            for name, value in (_at(self.document.data, ("params",)) or {}).items()
+            name: float(value)
+            for name, value in _dict(_at(self.document.data, ("params",))).items()
             if isinstance(value, int | float) and not isinstance(value, bool)
         }
-        own = [name for name in _list(_at(self.document.data, ("signals",))) if isinstance(name, str)]
+        own = {i: n for i, n in enumerate(_list(_at(self.document.data, ("signals",)))) if isinstance(n, str)}
         for name in params:
-            if name in SIGNALS or name in own:
+            if name in SIGNALS or name in own.values():
                 self.document.problem(("params", name), f"param {name!r} has the name of a signal", at_key=True)
-            elif name in _RESERVED:
-                self.document.problem(
-                    ("params", name), f"param {name!r} has the name of {_RESERVED[name]}", at_key=True
-                )
-        for i, name in enumerate(_list(_at(self.document.data, ("signals",)))):
-            if name in _RESERVED:
-                self.document.problem(("signals", i), f"signal {name!r} has the name of {_RESERVED[name]}")
-        return Scope(signals=[*SIGNALS, *own], params=params)
+            elif taken := _taken(name):
+                self.document.problem(("params", name), f"param {name!r} has the name of {taken}", at_key=True)
+        for i, name in own.items():
+            if taken := _taken(name):
+                self.document.problem(("signals", i), f"signal {name!r} has the name of {taken}")
+        return Scope(signals=[*SIGNALS, *own.values()], params=params)
 
     def _raw_rules(self) -> Iterator[tuple[Path, dict[str, Any]]]:
         for g, group in enumerate(_list(_at(self.document.data, ("groups",)))):
@@ -133,17 +139,15 @@ class RuleFile:
         if not isinstance(text, str):
             return
         node, problems = parse(text, scope, wants_truth=wants_truth)
-        for problem in problems:
-            # A block scalar begins on the line after its '|', at a depth that YAML does not tell.
-            block = path in self.document.block_scalars
-            offset = (problem.line + 1, 1) if block else (problem.line, problem.column)
-            self.document.problem(path, f"{'.'.join(map(str, path[4:]))}: {problem.message}", offset=offset)
+        for line, column, message in problems:
+            self.document.problem(path, f"{'.'.join(map(str, path[4:]))}: {message}", offset=(line, column))
         if node is not None:
             self._expressions[path] = node
 
     def _check_annotations(self, path: Path, rule: Mapping[str, Any], scope: Scope) -> None:
-        annotations = rule.get("annotations")
-        for key, text in annotations.items() if isinstance(annotations, dict) else ():
+        if "expect" in rule:  # nobody fills in those of an expectation
+            return
+        for key, text in _dict(rule.get("annotations")).items():
             if isinstance(text, str) and (message := check_template(text, scope.signals)):
                 self.document.problem((*path, "annotations", key), message)
 
@@ -234,6 +238,7 @@ class RuleFile:
         return Expectation(
             group=group,
             name=model.expect,
+            file=self.document.file,
             when=when,
             within=model.within,
             labels=model.labels,
@@ -259,6 +264,15 @@ def _at(data: Any, keys: tuple[str, ...]) -> Any:
 
 def _list(data: Any) -> list[Any]:
     return data if isinstance(data, list) else []
+
+
+def _dict(data: Any) -> dict[str, Any]:
+    return data if isinstance(data, dict) else {}
+
+
+def _taken(name: str) -> str | None:
+    """What else has the name, so that no expression could mean this."""
+    return "a word of the language" if keyword.iskeyword(name) else _RESERVED.get(name)
 
 
 def _untagged(path: Path) -> tuple[Path, str]:

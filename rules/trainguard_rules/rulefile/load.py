@@ -6,7 +6,7 @@ from importlib import resources
 from importlib.resources.abc import Traversable
 from pathlib import Path
 
-from trainguard_rules.rulebook import RuleBook
+from trainguard_rules.rulebook import GOOD_AFTER, RuleBook
 from trainguard_rules.rulefile.checking import RuleFile
 from trainguard_rules.rulefile.problems import Problem, RuleFileError, did_you_mean
 from trainguard_rules.rulefile.source import read_document
@@ -75,5 +75,5 @@ def _load(texts: Mapping[str, str], problems: list[Problem]) -> RuleBook:
         expectations=tuple(expectation for file in files for expectation in file.expectations),
         sources=tuple(texts),
         sha256=digest.hexdigest(),
-        good_after=max((file.model.checkpoints.good_after.amount for file in files), default=50),
+        good_after=max((file.good_after for file in files if file.good_after is not None), default=GOOD_AFTER),
     )

@@ -43,6 +43,8 @@ def message_of(detail: Any, model: type[BaseModel], last: str | int | None = Non
         last = detail["loc"][-1] if detail["loc"] else ""
     key = f"entry {last + 1}" if isinstance(last, int) else str(last)
     match detail["type"]:
+        case "extra_forbidden" if key == "<<":
+            return "merge keys ('<<') are no part of YAML 1.2: write the keys out, or use an alias for a whole value"
         case "extra_forbidden":
             known = [field.alias or name for name, field in model.model_fields.items()]
             hint = did_you_mean(key, known) or f" (there are {', '.join(known) or 'none'})"
@@ -60,4 +62,4 @@ def message_of(detail: Any, model: type[BaseModel], last: str | int | None = Non
         case _:
             wanted = detail["msg"].removeprefix("Input ").removeprefix("String ").removeprefix("should ")
     met = repr(detail["input"])
-    return f"{key!r} should {wanted}, not {met if len(met) <= 60 else met[:57] + '...'}"
+    return f"{f'{key!r} ' if key else ''}should {wanted}, not {met if len(met) <= 60 else met[:57] + '...'}"

@@ -9,17 +9,18 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Discriminator, Fiel
 
 from trainguard_rules.actions import NAME, Name
 from trainguard_rules.durations import Duration, Limit
+from trainguard_rules.rulebook import GOOD_AFTER
 from trainguard_wire.journal import Mode
 
 
 def _duration(value: Any) -> Duration:
-    if not isinstance(value, str):
+    if isinstance(value, int) and not isinstance(value, bool) and value >= 0:
         raise ValueError(f"{value!r} has no unit: write '{value} steps', '{value} epochs' or '{value}s'")
-    return Duration.parse(value)
+    return Duration.parse("" if value is None else value if isinstance(value, str) else repr(value))
 
 
 def _limit(value: Any) -> Limit:
-    return Limit.parse(str(value))
+    return Limit.parse(value if isinstance(value, str) else "" if value is None else repr(value))
 
 
 DurationField = Annotated[Duration, BeforeValidator(_duration)]
@@ -92,7 +93,7 @@ class GroupModel(_Model):
 class CheckpointsModel(_Model):
     """When a candidate checkpoint is good: after so many healthy steps."""
 
-    good_after: DurationField = Duration(50, "steps")
+    good_after: DurationField = Duration(GOOD_AFTER, "steps")
 
 
 class FileModel(_Model):

@@ -34,7 +34,7 @@ _DEFS: dict[str, JsonSchemaValue] = {
     },
     "Limit": {
         "title": "Limit",
-        "description": "How often at most: '4 per 1000 steps', '2 per 1h'; a bare number is for the whole run.",
+        "description": "How often at most: '4 per 1000 steps', '2 per 1h'; a bare number: in all of a trainer process.",
         "anyOf": [
             {"type": "integer", "minimum": 1},
             {"type": "string", "pattern": rf"^\s*0*[1-9]\d*(?:\s+per\s+{_ANY})?\s*$"},

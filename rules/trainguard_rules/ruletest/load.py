@@ -8,8 +8,9 @@ from pydantic import BaseModel, ValidationError
 from trainguard_rules.expr.nodes import signals_of
 from trainguard_rules.rulebook import RuleBook
 from trainguard_rules.rulefile.messages import message_of
+from trainguard_rules.rulefile.places import Place
 from trainguard_rules.rulefile.problems import Problem, RuleFileError, did_you_mean
-from trainguard_rules.rulefile.source import Document, Path, Place, read_document
+from trainguard_rules.rulefile.source import Document, Path, read_document
 from trainguard_rules.ruletest.scenario import Alert, Check, Scenario, Subject, Suite
 from trainguard_rules.ruletest.schema import AlertModel, ExpectModel, KnobModel, TestFileModel, TestModel
 from trainguard_rules.ruletest.series import SeriesError
@@ -68,9 +69,7 @@ class _TestFile:
             self.document.problem((), "a test file is a mapping with the keys 'rule_files' and 'tests'")
             return
         cause = detail.get("ctx", {}).get("error")
-        offset = (1, 1)
-        if isinstance(cause, SeriesError) and path not in self.document.block_scalars:
-            offset = (1, 1 + cause.offset)
+        offset = (1, 1 + cause.offset) if isinstance(cause, SeriesError) else None
         message = message_of(detail, _model_at(path), path[-1])
         self._problem(path, message, at_key=detail["type"] == "extra_forbidden", offset=offset)
 
@@ -135,7 +134,9 @@ class _TestFile:
             place = self.document.keys.get((*path, key, name) if name else (*path, key), Place(1, 1))
             yield Check(place.line, place.column, expect.step, subject, name, wanted)
 
-    def _problem(self, path: Path, message: str, *, at_key: bool = False, offset: tuple[int, int] = (1, 1)) -> None:
+    def _problem(
+        self, path: Path, message: str, *, at_key: bool = False, offset: tuple[int, int] | None = None
+    ) -> None:
         self.document.problem(path, f"{_test_of(self.document.data, path)}{message}", at_key=at_key, offset=offset)
 
 
@@ -159,8 +160,7 @@ def _unknown(name: str, known: Collection[str], other: Collection[str], key: str
 def _signals_of(book: RuleBook) -> set[str]:
     """Every signal any rule looks at."""
     clauses = [expectation.when for expectation in book.expectations]
-    for rule in book.rules:
-        clauses += [c for c in (rule.when, rule.resolve, rule.unless, rule.verify and rule.verify.clause) if c]
+    clauses += [clause for rule in book.rules for clause in rule.clauses]
     return {signal for clause in clauses for signal in signals_of(clause.node)}
 
 

@@ -18,7 +18,7 @@ from collections.abc import Iterator
 
 MOST_SAMPLES = 1_000_000
 
-_NUMBER = r"(?:\d+\.?\d*|\.\d+)(?:[eE][+-]?\d+)?"
+_NUMBER = r"(?:\d+(?:\.\d*)?|\.\d+)(?:[eE][+-]?\d+)?"
 _ITEM = re.compile(
     rf"(?:_|(?P<first>[+-]?(?:{_NUMBER}|(?i:nan|inf)))(?:(?P<rise>[+-]{_NUMBER})(?=x))?)(?:x(?P<more>\d{{1,9}}))?"
 )

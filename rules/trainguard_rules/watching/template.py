@@ -1,13 +1,16 @@
 """Annotation texts with ``{fields}``: checked when the file is loaded, filled in when the rule speaks.
 
-Fields are ``value``, ``step``, ``epoch``, ``rule`` and the rule's signals, with Python's format
-specifications for numbers. No attribute, index or conversion is let through.
+Fields are ``value``, ``step``, ``epoch``, ``rule`` and the rule's signals, with those of Python's format
+specifications that make a short text of any number. No attribute, index or conversion is let through.
 """
 
+import re
 from collections.abc import Collection, Mapping
 from string import Formatter
 
 FIELDS = ("value", "step", "epoch", "rule")
+# Fill and alignment, sign, width and precision of two digits at most, grouping, and a type that is no character.
+_FORMAT = re.compile(r"(?:.?[<>=^])?[-+ ]?z?#?0?\d{0,2}[,_]?(?:\.\d{1,2})?[abdefgosxABDEFGOSX%]?", re.DOTALL)
 
 
 def check_template(text: str, signals: Collection[str]) -> str:
@@ -23,10 +26,18 @@ def check_template(text: str, signals: Collection[str]) -> str:
             return f"unknown field {{{name}}} in {text!r} (there are {', '.join(FIELDS)} and the signals)"
         if conversion or "{" in (spec or ""):
             return f"field {{{name}}} in {text!r}: only a number format such as {{{name}:.3g}} may follow the name"
-        try:
-            format("rule" if name == "rule" else 1.0 if name not in ("step", "epoch") else 1, spec or "")
-        except ValueError as error:
-            return f"field {{{name}:{spec}}} in {text!r}: {error}"
+        if problem := _format_problem(name, spec or ""):
+            return f"field {{{name}:{spec}}} in {text!r}: {problem}"
+    return ""
+
+
+def _format_problem(name: str, spec: str) -> str:
+    if not _FORMAT.fullmatch(spec):
+        return "write a format such as :.3g, with at most two digits of width and of precision"
+    try:
+        format("rule" if name == "rule" else 1 if name in ("step", "epoch") else 1.0, spec)
+    except ValueError as error:
+        return str(error)
     return ""
 
 
