@@ -15,10 +15,9 @@ trainguard run --runs "$TRAINGUARD_RUNS" --rules stability -- python train.py &
 training=$!
 trap 'kill -TERM "$training"' TERM
 
+while kill -0 "$training" 2>/dev/null; do  # each signal ends a wait
+  wait "$training" || true
+done
 status=0
 wait "$training" || status=$?
-if kill -0 "$training" 2>/dev/null; then  # the trap ended the first wait
-  status=0
-  wait "$training" || status=$?
-fi
 exit "$status"

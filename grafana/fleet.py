@@ -6,10 +6,10 @@ from grafana_foundation_sdk.models.dashboard import Dashboard
 
 from grafana.panels import AMBER, GREEN, JOB, RED, Panel, bars, board, lines, number, query, rows
 
-BADNESS = (
-    f'10 * sum by (run) (trainguard_rule_state{{{JOB}, state="firing"}}) '
-    f'+ 3 * sum by (run) (trainguard_rule_state{{{JOB}, state="pending"}}) '
-    f'+ sum by (run) (increase(trainguard_decisions_total{{{JOB}, verdict="act"}}[1h]))'
+BADNESS = (  # a sum of what there is: a run whose rules have no actions has no decisions
+    f'sum by (run) (10 * trainguard_rule_state{{{JOB}, state="firing"}} '
+    f'or 3 * trainguard_rule_state{{{JOB}, state="pending"}} '
+    f'or increase(trainguard_decisions_total{{{JOB}, verdict="act"}}[1h]))'
 )
 
 SILENT = f"time() - max by (run) (trainguard_run_last_sample_timestamp_seconds{{{JOB}}})"

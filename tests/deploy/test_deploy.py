@@ -138,6 +138,18 @@ def test_the_slurm_job_passes_the_signal_on(tmp_path: Path):
     assert (tmp_path / "saved").exists()
 
 
+def test_the_slurm_job_waits_through_a_second_signal(tmp_path: Path):
+    """As `scancel` sends one behind that of the end of the time."""
+    script = "trap 'touch told; sleep 0.5; echo saved > saved; exit 3' TERM; touch begun; while :; do sleep 0.05; done"
+    job = subprocess.Popen(["bash", DEPLOY / "slurm.sh"], env=_job(tmp_path, script), cwd=tmp_path)
+    for file in ("begun", "told"):
+        while not (tmp_path / file).exists():
+            assert job.poll() is None
+        job.send_signal(signal.SIGTERM)
+    assert job.wait(20) == 3
+    assert (tmp_path / "saved").exists()
+
+
 def _job(folder: Path, training: str) -> dict[str, str]:
     """An environment in which ``trainguard run ... -- python train.py`` runs this instead."""
     commands = folder / "bin"

@@ -41,6 +41,32 @@ def test_every_query_gives_data(server: str, query):
     assert found, filled_in(query.expr)
 
 
+def test_a_run_whose_rules_have_no_actions_is_among_the_worst(tmp_path: Path):
+    """There is no series of its decisions. And what a run has of each kind is summed up."""
+    [expr] = [filled_in(query.expr) for query in queries() if query.panel == "Worst first"]
+    series = {
+        'trainguard_rule_state{job="trainguard", run="warned", rule="A", state="firing"}': "1x60",
+        'trainguard_rule_state{job="trainguard", run="warned", rule="B", state="firing"}': "1x60",
+        'trainguard_rule_state{job="trainguard", run="warned", rule="B", state="pending"}': "1x60",
+        'trainguard_rule_state{job="trainguard", run="acted", rule="A", state="pending"}': "1x60",
+        'trainguard_decisions_total{job="trainguard", run="acted", rule="A", verdict="act"}': "0+1x60",
+    }
+    test = {
+        "interval": "1m",
+        "input_series": [{"series": name, "values": values} for name, values in series.items()],
+        "promql_expr_test": [
+            {
+                "expr": expr,
+                "eval_time": "60m",
+                "exp_samples": [{"labels": '{run="acted"}', "value": 63}, {"labels": '{run="warned"}', "value": 23}],
+            }
+        ],
+    }
+    path = tmp_path / "test.yml"
+    path.write_text(json.dumps({"rule_files": [], "tests": [test]}))
+    promtool("test", "rules", str(path))
+
+
 def promtool(*arguments: str) -> None:
     done = subprocess.run([need("promtool"), *arguments], cwd=FOLDER, capture_output=True, text=True)
     assert done.returncode == 0, done.stdout + done.stderr

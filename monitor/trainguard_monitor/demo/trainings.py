@@ -3,6 +3,7 @@
 import json
 import subprocess
 import sys
+import tempfile
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import NamedTuple
@@ -43,24 +44,27 @@ class Training:
         self.name = name
         self._result = result
         command = [sys.executable, "-m", TRAINING, "--result", str(result), *arguments]
-        self._process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+        # A file, since a pipe that nobody reads would be full one day; `end` closes it.
+        self._errors = tempfile.TemporaryFile("w+")  # noqa: SIM115
+        self._process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=self._errors, text=True)
 
     def follow(self, on_epoch: Callable[[int, float], None]) -> Result:
         """Report every epoch with the accuracy reached, and give the result. Raises `TrainingError`."""
         assert self._process.stdout is not None
-        assert self._process.stderr is not None
         for line in self._process.stdout:
             progress = json.loads(line)
             on_epoch(progress["epoch"], progress["accuracy"])
-        errors = self._process.stderr.read()
         if code := self._process.wait():
-            raise TrainingError(f"the training {self.name!r} ended with exit code {code}:\n{errors.strip()}")
+            self._errors.seek(0)
+            raise TrainingError(
+                f"the training {self.name!r} ended with exit code {code}:\n{self._errors.read().strip()}"
+            )
         return Result.read(self._result)
 
     def end(self) -> None:
         """Make sure that it is over."""
         self._process.kill()
         self._process.wait()
-        for stream in (self._process.stdout, self._process.stderr):
+        for stream in (self._process.stdout, self._errors):
             if stream is not None:
                 stream.close()

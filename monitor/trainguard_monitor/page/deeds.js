@@ -68,7 +68,7 @@ export function done(action) {
     case "save_checkpoint":
       return "Saved a checkpoint";
     case "skip_steps":
-      return action.params.count === 1 ? "Dropped the next update" : `Dropped the next ${plural(action.params.count, "update")}`;
+      return dropped(action.after ?? action.params.count);
     case "pause":
       return "Paused the training";
     case "resume":
@@ -81,6 +81,9 @@ export function done(action) {
       return changed(action);
   }
 }
+
+/** As many as the trainer made of it: one that was to drop more already goes on to do so. */
+const dropped = (count) => (count === 1 ? "Dropped the next update" : `Dropped the next ${plural(count, "update")}`);
 
 function changed({ kind, params, before, after }) {
   const what = subject(kind, params);
