@@ -84,10 +84,8 @@ class Stepper:
         """Between the backward pass and the optimizers' step."""
         if self.closed:
             return
-        if not self._begun:
-            self.begin()
-        if self._last_step is None:
-            self._look_for_ranks()
+        if not self._begun or self._last_step is None:
+            self._set_out()
         began = self._ticks()
         self._view = view
         self._progress.epoch = None if epoch is None else self._whole_epoch(epoch)
@@ -99,8 +97,16 @@ class Stepper:
             self._faults.note("step", error)
         self._own_seconds += self._ticks() - began
 
+    def _set_out(self) -> None:
+        """Before the first step, and the first one from a state that was loaded: it is the state to go on from."""
+        self.begin()
+        if self._checkpointer is not None:
+            self._checkpointer.report()
+        if self._last_step is None:
+            self._look_for_ranks()
+
     def _look_for_ranks(self) -> None:
-        """Before the first step: those that were not there when the guard was made are too many to act alone."""
+        """Those that were not there when the guard was made are too many to act alone."""
         if self._num_ranks == 1 and num_ranks() > 1:
             self._faults.note("ranks", TOO_EARLY)
             self._inbox.refuse_all(TOO_EARLY)

@@ -10,6 +10,7 @@ from torch.optim.lr_scheduler import OneCycleLR
 
 from tests.trainer.support import Monitor, Run, assert_same
 from trainguard import Guard
+from trainguard_wire import CheckpointSaved
 
 RESTORE = ("restore_checkpoint", {"which": "last_good", "before_step": 100})
 
@@ -37,6 +38,15 @@ def test_what_was_saved_before_the_loop_loaded_its_own_is_no_way_back(
         assert (monitor.last_ack().status, monitor.last_ack().checkpoint) == ("applied", step)
         assert_same(dict(run.model.named_parameters()), dict(loaded.model.named_parameters()))
         assert guard.errors == {}
+    assert [r.step for r in monitor.records() if isinstance(r, CheckpointSaved)] == [step], "or it would be promoted"
+
+
+def test_a_run_without_a_step_tells_what_it_saved(run_dir: Path, monitor: Monitor) -> None:
+    """Nothing is told of it while the loop may yet load another state; at the end it can't any more."""
+    run = Run()
+    with Guard(run.model, run.optimizer, run_dir=run_dir, checkpoint_every=50):
+        assert [type(record).__name__ for record in monitor.records()] == ["Hello"]
+    assert [type(record).__name__ for record in monitor.records()] == ["Hello", "CheckpointSaved", "Goodbye"]
 
 
 def test_the_lines_of_the_page_go_on_from_a_checkpoint(run_dir: Path, monitor: Monitor) -> None:

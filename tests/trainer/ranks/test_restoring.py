@@ -220,6 +220,21 @@ def test_rank_0_says_how_often(every: list[int | None], run_dir: Path, monitor: 
     assert saved == ([] if every[0] is None else [0, 2, 4])
 
 
+def resumed(rank: int, path: str) -> Any:
+    run = RankRun(rank)
+    with Guard(run.ddp, run.optimizer, run_dir=path, checkpoint_every=4) as guard:
+        guard.load_state_dict({**guard.state_dict(), "step": 6})
+        for _ in range(3):
+            run.step(guard)
+    return guard.errors
+
+
+def test_what_was_saved_before_the_loop_loaded_its_own_is_not_told(run_dir: Path, monitor: Monitor) -> None:
+    """On no rank."""
+    assert on_ranks(resumed, str(run_dir)) == [{}, {}]
+    assert [record.step for record in monitor.records() if isinstance(record, CheckpointSaved)] == [6, 8]
+
+
 def damaged(rank: int, path: str) -> dict[str, Any]:
     run, monitor = RankRun(rank), Monitor(Path(path))
     states = {}

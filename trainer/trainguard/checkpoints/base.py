@@ -32,9 +32,16 @@ class Checkpoints(Protocol):
         """`save`, and wait until it is on disk. Raises what goes wrong."""
 
     def save_quietly(self, *, in_loop: bool = True) -> None:
-        """`save`, and count and say what goes wrong. ``in_loop``: the loop has begun to iterate over its data."""
+        """`save`, and count and say what goes wrong.
+
+        ``in_loop``: the loop has begun to iterate over its data. Before, it may yet load another state, so that what is
+        saved is told by `report`.
+        """
 
     def save_if_due(self) -> None: ...
+
+    def report(self) -> None:
+        """Say what was saved before the loop began: it can load no other state to go on from any more."""
 
     def promote(self, step: int, generation: int) -> None:
         """Mark a checkpoint good."""

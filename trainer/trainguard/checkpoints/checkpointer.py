@@ -72,11 +72,11 @@ class Checkpointer:
         size = num_bytes(tree)
         if self._memory.fits(size):
             held = self._copy(tree, size)
-            self._saved(began)
+            self._saved(began, tell=in_loop)
             self._writer.write(held)  # last of all: the thread competes for Python's lock from here on
         else:
             self._write_through(tree, size)
-            self._saved(began)
+            self._saved(began, tell=in_loop)
 
     def save_to_disk(self) -> None:
         """`save`, and wait until it is on disk. Raises what goes wrong."""
@@ -98,6 +98,11 @@ class Checkpointer:
         if self._progress.step % self._every == 0:
             self.save_quietly()
 
+    def report(self) -> None:
+        """Say what was saved before the loop began: it can load no other state to go on from any more."""
+        with self._faults.around("checkpoint"):
+            self._report()
+
     def promote(self, step: int, generation: int) -> None:
         """Mark a checkpoint good. One that is gone is missed only while there is no good one at all."""
         if step in self._disowned:
@@ -109,11 +114,12 @@ class Checkpointer:
     def disown_latest(self) -> None:
         """The state last saved was none of this run's, as its loop only then loaded the one to go on from.
 
-        It never becomes good, whatever the monitor makes of it, so nobody goes back there.
+        It never becomes good, so nobody goes back there, and the monitor does not hear of it.
         """
         if self._latest is not None:
             self._disowned.add(self._latest[1])
             self._latest = None
+        self._unreported.clear()
 
     def why_not_rewind(self) -> str | None:
         """What this run lacks for a full rewind; None where it lacks nothing."""
@@ -141,12 +147,13 @@ class Checkpointer:
         self._report()
         self._memory.clear()
 
-    def _saved(self, began: float) -> None:
+    def _saved(self, began: float, *, tell: bool) -> None:
         at = self._progress
         self._latest = at.generation, at.step
         self._disowned.discard(at.step)
         self._unreported.append((at.at(self._clock.time()), self._clock.ticks() - began))
-        self._report()
+        if tell:
+            self._report()
 
     def _report(self) -> None:
         """Say what is saved: only after the sample of its step, by which the rules tell whether the run is well."""

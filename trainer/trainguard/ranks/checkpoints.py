@@ -46,6 +46,8 @@ class FollowingCheckpointer:
         if self._progress.step % self._every == 0:
             self.save()
 
+    def report(self) -> None: ...
+
     def promote(self, step: int, generation: int) -> None: ...
 
     def disown_latest(self) -> None:
