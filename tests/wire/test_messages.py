@@ -116,6 +116,8 @@ def test_a_sum_that_overflows_is_not_taken_for_a_non_finite_value():
         (b"\xff\xfe", "malformed"),
         (b'{"type":"whatever"}', "Invalid value 'whatever'"),
         (b'{"type":"sample","step":-1,"generation":0,"time":0,"values":{}}', ">= 0"),
+        (b'{"type":"sample","step":9007199254740993,"generation":0,"time":0,"values":{}}', "<= 9007199254740992"),
+        (b'{"type":"sample","step":1%s,"generation":0,"time":0,"values":{}}' % (b"0" * 400), "<= 9007199254740992"),
         (b'{"type":"sample","step":1,"generation":0,"time":0,"values":{"loss":null}}', "Expected `float`"),
         (b'{"type":"sample","step":1,"generation":0,"time":0,"values":{},"nonfinite":{"a":"nan"}}', "Invalid enum"),
         (b'{"type":"ack","step":1,"generation":0,"time":0,"action":"a","kind":"b","status":"done"}', "Invalid enum"),

@@ -10,7 +10,8 @@ from typing import Annotated, Literal
 
 from msgspec import Meta, Struct, field
 
-Count = Annotated[int, Meta(ge=0)]
+MOST = 2**53  # up to there every whole number is a float, in JavaScript too
+Count = Annotated[int, Meta(ge=0, le=MOST)]
 NonFinite = Literal["NaN", "Infinity", "-Infinity"]
 AckStatus = Literal["applied", "refused", "expired", "failed"]
 

@@ -62,7 +62,7 @@ def _load(sources: Sequence[str]) -> "dict[str, RuleBook]":
 
 
 def _unknown(name: str, books: "dict[str, RuleBook]") -> str:
-    from trainguard_rules.rulefile.problems import did_you_mean
+    from trainguard_rules.spelling import did_you_mean
 
     names = [rule.name for book in books.values() for rule in book.rules]
     names += [expectation.name for book in books.values() for expectation in book.expectations]

@@ -25,7 +25,7 @@ def pack(name: str | None) -> None:
         trainguard run --rules my_rules.yaml -- python train.py
     """
     from trainguard_rules import shipped_packs
-    from trainguard_rules.rulefile.problems import did_you_mean
+    from trainguard_rules.spelling import did_you_mean
 
     texts = shipped_packs()
     if name is None:

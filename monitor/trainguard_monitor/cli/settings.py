@@ -160,6 +160,6 @@ def _misread(file: Path, message: str) -> str:
 
 
 def _hint(word: str, known: Mapping[str, Any]) -> str:
-    from trainguard_rules.rulefile.problems import did_you_mean
+    from trainguard_rules.spelling import did_you_mean
 
     return did_you_mean(word, known) or f" (there are {', '.join(known)})"

@@ -10,7 +10,6 @@ import math
 import re
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
-from difflib import get_close_matches
 from itertools import islice
 from typing import cast
 
@@ -20,6 +19,7 @@ from trainguard_rules.expr.macros import MACROS
 from trainguard_rules.expr.nodes import Node, is_truth, signals_of
 from trainguard_rules.expr.syntax import LONGEST_TEXT, ExprProblem, read_syntax
 from trainguard_rules.expr.writer import MOST_NESTED, nesting
+from trainguard_rules.spelling import did_you_mean
 
 MOST_WRITTEN_OUT = 1000
 CLOCKS = ("step", "epoch", "time")
@@ -159,7 +159,7 @@ class _Reader:
         if at.id in FUNCTIONS:
             self.problem(at, f"{at.id!r} is a function: write {FUNCTIONS[at.id].usage}")
         else:
-            self.problem(at, f"unknown signal {at.id!r}{_near(at.id, self.scope.names) or _HOW_TO_DECLARE}")
+            self.problem(at, f"unknown signal {at.id!r}{did_you_mean(at.id, self.scope.names) or _HOW_TO_DECLARE}")
         return None
 
     def unary(self, at: ast.UnaryOp) -> Node | None:
@@ -198,7 +198,7 @@ class _Reader:
             return None
         function = FUNCTIONS.get(at.func.id)
         if function is None:
-            self.problem(at, f"unknown function {at.func.id!r}{_near(at.func.id, FUNCTIONS)}")
+            self.problem(at, f"unknown function {at.func.id!r}{did_you_mean(at.func.id, FUNCTIONS)}")
             for inner in at.args[:1]:  # what is wrong in there is wrong whatever the function
                 self.node(inner)
             return None
@@ -300,11 +300,6 @@ _WHAT: dict[type[ast.expr], str] = {
 def _all(operands: list[Node | None]) -> tuple[Node, ...]:
     # Where one is missing a problem is on record, and the tree is thrown away.
     return cast("tuple[Node, ...]", tuple(operands)) if None not in operands else ()
-
-
-def _near(name: str, known: Collection[str]) -> str:
-    close = get_close_matches(name, list(known), n=1)
-    return f"; did you mean {close[0]!r}?" if close else ""
 
 
 def _quote(at: ast.expr) -> str:

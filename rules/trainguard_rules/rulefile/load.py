@@ -8,8 +8,9 @@ from pathlib import Path
 
 from trainguard_rules.rulebook import GOOD_AFTER, RuleBook
 from trainguard_rules.rulefile.checking import RuleFile
-from trainguard_rules.rulefile.problems import Problem, RuleFileError, did_you_mean
+from trainguard_rules.rulefile.problems import Problem, RuleFileError
 from trainguard_rules.rulefile.source import read_document
+from trainguard_rules.spelling import did_you_mean
 
 
 def shipped_packs() -> dict[str, str]:

@@ -4,7 +4,6 @@ from typing import Any
 
 from pydantic import BaseModel
 
-from trainguard_rules.rulefile.problems import did_you_mean
 from trainguard_rules.rulefile.schema import (
     CheckpointsModel,
     ExpectModel,
@@ -14,6 +13,7 @@ from trainguard_rules.rulefile.schema import (
     VerifyModel,
 )
 from trainguard_rules.rulefile.source import Path
+from trainguard_rules.spelling import did_you_mean
 
 _RULES: dict[str, type[BaseModel]] = {"guard": GuardModel, "expect": ExpectModel}
 

@@ -8,8 +8,8 @@ from pydantic import ValidationError
 from trainguard_rules.actions import ACTIONS, FORMULA, NUMBER
 from trainguard_rules.rulebook import PlannedAction
 from trainguard_rules.rulefile.messages import message_of
-from trainguard_rules.rulefile.problems import did_you_mean
 from trainguard_rules.rulefile.source import Path
+from trainguard_rules.spelling import did_you_mean
 
 
 class ActionProblem(NamedTuple):

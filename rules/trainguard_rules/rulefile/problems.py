@@ -1,7 +1,6 @@
 """What is wrong with a rule file, where."""
 
-from collections.abc import Collection, Iterable
-from difflib import get_close_matches
+from collections.abc import Iterable
 from typing import NamedTuple
 
 
@@ -23,9 +22,3 @@ class RuleFileError(ValueError):
     def __init__(self, problems: Iterable[Problem]) -> None:
         self.problems = sorted(problems)
         super().__init__("\n".join(map(str, self.problems)))
-
-
-def did_you_mean(word: str, known: Collection[str]) -> str:
-    """``; did you mean 'x'?`` where something close is known."""
-    close = get_close_matches(word, list(known), n=1)
-    return f"; did you mean {close[0]!r}?" if close else ""

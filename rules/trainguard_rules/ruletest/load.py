@@ -9,11 +9,12 @@ from trainguard_rules.expr.nodes import signals_of
 from trainguard_rules.rulebook import RuleBook
 from trainguard_rules.rulefile.messages import message_of
 from trainguard_rules.rulefile.places import Place
-from trainguard_rules.rulefile.problems import Problem, RuleFileError, did_you_mean
+from trainguard_rules.rulefile.problems import Problem, RuleFileError
 from trainguard_rules.rulefile.source import Document, Path, read_document
 from trainguard_rules.ruletest.scenario import Alert, Check, Scenario, Subject, Suite
 from trainguard_rules.ruletest.schema import AlertModel, ExpectModel, KnobModel, TestFileModel, TestModel
 from trainguard_rules.ruletest.series import SeriesError
+from trainguard_rules.spelling import did_you_mean
 from trainguard_wire.signals import SIGNALS
 from trainguard_wire.telemetry import KnobInfo
 

@@ -6,9 +6,9 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, PlainValidato
 
 from trainguard_rules.actions import ACTIONS, Name
 from trainguard_rules.durations import Duration
-from trainguard_rules.rulefile.problems import did_you_mean
 from trainguard_rules.ruletest.scenario import END, ActionWanted
 from trainguard_rules.ruletest.series import expand
+from trainguard_rules.spelling import did_you_mean
 from trainguard_wire.journal import AlertState, OutcomeStatus, Verdict
 
 
