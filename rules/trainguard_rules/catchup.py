@@ -17,8 +17,10 @@ from math import inf
 from trainguard_rules.engine import Engine
 from trainguard_rules.output import Output
 from trainguard_wire.chain import Chain, Numbered, Resumption, resume
-from trainguard_wire.journal import Decision, Derived, Input
+from trainguard_wire.journal import Decision, Derived, Input, Promoted
 from trainguard_wire.telemetry import Sample, Telemetry
+
+Past = Input | Decision | Promoted  # what hindsight takes from the journal
 
 
 class CatchUp:
@@ -33,7 +35,7 @@ class CatchUp:
         self._chain = chain if chain is not None and chain.rules_sha256 == rules_sha256 and not anew else None
         before = [] if chain is None else chain.before if self._chain else [*chain.before, *chain.records]
         self.earlier = [record for record in before if isinstance(record, Derived)]
-        self._past: deque[Input | Decision] = deque(r for r in before if isinstance(r, Input | Decision))
+        self._past = deque(record for record in before if isinstance(record, Past))
         self._inputs: deque[Input] = deque(
             r for r in (self._chain.records if self._chain else ()) if isinstance(r, Input)
         )
@@ -42,7 +44,7 @@ class CatchUp:
 
     def learn(self, record: Input | Derived) -> None:
         """Something that other rules decided, or that came in, while this catches up with them."""
-        if isinstance(record, Input | Decision):
+        if isinstance(record, Past):
             self._past.append(record)
 
     def feed(self, record: Telemetry) -> None:
@@ -89,11 +91,11 @@ class CatchUp:
         assert isinstance(record, Input)
         return record
 
-    def _decided(self, generation: float, step: float) -> Iterator[Decision]:
+    def _decided(self, generation: float, step: float) -> Iterator[Decision | Promoted]:
         """What comes next in the journal, as far as it was decided up to there."""
         while self._past:
             record = self._past[0]
-            if not isinstance(record, Decision) or (record.generation, record.step) > (generation, step):
+            if isinstance(record, Input) or (record.generation, record.step) > (generation, step):
                 return
             self._past.popleft()
             yield record

@@ -13,17 +13,18 @@ until the trainer has acknowledged it or it has expired (`interventions`), and o
 from collections import Counter
 from collections.abc import Iterable, Mapping
 
-from trainguard_rules.checkpoints import CheckpointBook, promoted
+from trainguard_rules.checkpoints import CheckpointBook, Snapshot, promoted
 from trainguard_rules.deciding.decisions import Decisions
 from trainguard_rules.deciding.scene import Scene
 from trainguard_rules.durations import Moment
 from trainguard_rules.output import Output
 from trainguard_rules.rulebook import RuleBook
-from trainguard_rules.watching.expectations import Vigil
+from trainguard_rules.stats.base import between
+from trainguard_rules.watching.expectations import Vigils
 from trainguard_rules.watching.plans import Plan, Plans
 from trainguard_rules.watching.watch import RuleDetail, RuleStatus, Watch
 from trainguard_wire.control import Control, Intervention
-from trainguard_wire.journal import AlertNotice, AlertState, Approval, Decision, Delivered, Input, Order
+from trainguard_wire.journal import AlertNotice, Approval, Decision, Delivered, Input, Order, Promoted
 from trainguard_wire.telemetry import Ack, CheckpointSaved, Goodbye, Hello, Record, Sample, Telemetry
 
 NAN = float("nan")
@@ -42,7 +43,8 @@ class Engine:
         self.last: dict[str, float] = {}
         self.nonfinite: Counter[str] = Counter()
         self._watches = [Watch(rule, index) for index, rule in enumerate(book.rules)]
-        self._vigils = [Vigil(expectation) for expectation in book.expectations]
+        self._vigils = Vigils(book.expectations)
+        self._learned: tuple[Watch | Vigils, ...] = (*self._watches, self._vigils)
         self._plans = Plans(self._watches)
         self._decisions = Decisions(self._watches)
         self._notices = self._decisions.notices
@@ -51,8 +53,7 @@ class Engine:
         self._active: set[Watch] = set()
         self._began: Hello | None = None
         self._sampled: Sample | None = None
-        self._waiting = False
-        self._quiet = True
+        self._waiting, self._quiet = False, True
         self._output = Output([], [])
 
     def feed(self, record: Telemetry | Input) -> Output:
@@ -68,15 +69,18 @@ class Engine:
         self._output = Output([], [])
         return output
 
-    def recall(self, record: Telemetry | Input | None, decided: Iterable[Decision]) -> None:
+    def recall(self, record: Telemetry | Input | None, decided: Iterable[Decision | Promoted]) -> None:
         """Fold in one record in hindsight: ``decided`` was really decided on it, under other rules, and nothing else.
 
         Without a ``record``, only what was decided.
         """
-        self._decisions.look_back(decided)
+        past = list(decided)
+        self._decisions.look_back(record for record in past if isinstance(record, Decision))
         if record is not None:
             self.feed(record)
         self._decisions.recall(self._scene(Output([], [])))
+        for checkpoint in self._checkpoints.recall(past):
+            self._decisions.bar.promoted(checkpoint)
         self._decisions.look_back(None)
         self._look_around()
 
@@ -116,7 +120,7 @@ class Engine:
 
     @property
     def step(self) -> int:
-        """The step of the last sample; 0 before the first."""
+        """The step of the last sample; before the first, of the hello."""
         return self._now.step
 
     @property
@@ -171,8 +175,8 @@ class Engine:
         (plan.run_quiet if self._quiet else plan.run)(last, sample.step, epoch, sample.time, loud)
         if loud or (self._notices.watches and self._notices.calling):
             self._attend(loud, plan, epoch, output)
-        if self._vigils:
-            self._keep_vigil(sample, output)
+        if self._vigils.all:
+            output.journal.extend(self._vigils.look(sample, last, self._now))
         if self._active or self._checkpoints.candidates:
             self._judge_health(sample, output)
 
@@ -189,16 +193,13 @@ class Engine:
             self._plans.clear()
         return self._plans.of(tuple(values), self.last.keys() | values.keys(), finite=finite)
 
-    def _keep_vigil(self, sample: Sample, output: Output) -> None:
-        for vigil in self._vigils:
-            if reached := vigil.look(sample, self.last, self._now):
-                output.journal.append(reached)
-
     @property
     def _now(self) -> Moment:
-        """Where the last sample stood."""
-        sample = self._sampled
-        return Moment(0, None, 0.0) if sample is None else Moment(sample.step, sample.epoch, sample.time)
+        """Where the last sample stood; before the first of a trainer process, where that began."""
+        sample, began = self._sampled, self._began
+        if sample is not None:
+            return Moment(sample.step, sample.epoch, sample.time)
+        return Moment(0, None, 0.0) if began is None else Moment(began.step, None, began.time)
 
     def _scene(self, output: Output) -> Scene:
         return Scene(self.last, self.generation, self._now, output, self._began)
@@ -223,7 +224,7 @@ class Engine:
         self._look_around()
 
     def _decide(self, firing: Iterable[Watch], scene: Scene) -> None:
-        for watch in sorted(firing, key=lambda watch: -watch.rule.rank):
+        for watch in sorted(firing, key=lambda watch: (-watch.rule.rank, watch.index)):
             self._decisions.decide(watch, scene)
         self._decisions.recall(scene)
 
@@ -246,12 +247,10 @@ class Engine:
         before, condition = watch.advance(self.last, now)
         if watch.state != before:
             since = onset or watch.onset or now
-            self._transition(watch, before, now, f"since step {since.step}" if watch.state != "pending" else "", output)
+            reason = f"since step {since.step}" if watch.state != "pending" else ""
+            output.journal.append(watch.transition(before, self.generation, now, self.last, reason))
         (self._active.discard if watch.state == "inactive" else self._active.add)(watch)
         return watch.state == "firing" and condition is True and bool(watch.rule.actions)
-
-    def _transition(self, watch: Watch, before: AlertState, now: Moment, reason: str, output: Output) -> None:
-        output.journal.append(watch.transition(before, self.generation, now, self.last, reason))
 
     # -- what the trainer reports --------------------------------------------------------------------------
 
@@ -266,10 +265,11 @@ class Engine:
     def _new_generation(self, record: Record, checkpoint: int | None, reason: str, output: Output) -> None:
         """The run went back: incidents are over, windows return to what they were at the checkpoint's step."""
         self.generation = record.generation
-        snapshot = self._checkpoints.restored(checkpoint)
-        for i, watch in enumerate(self._watches):
-            if snapshot is not None:
-                watch.restore(snapshot[i])
+        if snapshot := self._checkpoints.restored(checkpoint):
+            gone = between(snapshot.taken, Moment(record.step, self._now.epoch, record.time))
+            for learned, windows in zip(self._learned, snapshot.windows, strict=True):
+                learned.restore(windows, gone)
+        for watch in self._watches:
             if watch.trigger is None:  # an alert is not about the weights
                 self._calm(watch, record, reason, output)
 
@@ -278,19 +278,21 @@ class Engine:
         watch.calm()
         self._active.discard(watch)
         if before != "inactive":
-            self._transition(watch, before, Moment(record.step, None, record.time), reason, output)
+            now = Moment(record.step, None, record.time)
+            output.journal.append(watch.transition(before, self.generation, now, self.last, reason))
 
     def _saved(self, saved: CheckpointSaved) -> None:
         if saved.generation == self.generation:
-            snapshot = [watch.snapshot() for watch in self._watches]
-            self._checkpoints.saved(saved.step, snapshot, healthy=self._healthy())
+            windows = [learned.snapshot() for learned in self._learned]
+            taken = Moment(saved.step, self._now.epoch, saved.time)
+            self._checkpoints.saved(Snapshot(taken, windows), healthy=self._healthy())
 
     def _hello(self, hello: Hello, output: Output) -> None:
         """A new trainer process: it shares nothing with the one before but the directory and the rules."""
         self._decisions.lose(hello, "the trainer was restarted", output)
         self._decisions.offered = frozenset((*hello.actions, *(f"knob {name}" for name in hello.knobs)))
         self._decisions.restart()
-        self.generation, self._began = hello.generation, hello
+        self.generation, self._began, self._sampled = hello.generation, hello, None
         self.last = {}
         self._plans.clear()
         self._checkpoints.clear()
@@ -298,15 +300,12 @@ class Engine:
             self._calm(watch, hello, "the trainer was restarted", output)
             watch.reset(hello.step)
         for watch in self._notices.watches:
-            self._advance(watch, Moment(hello.step, None, hello.time), output)
-        for vigil in self._vigils:
-            vigil.reset()
+            self._advance(watch, self._now, output)
+        self._vigils.reset(hello.step)
 
     def _goodbye(self, goodbye: Goodbye, output: Output) -> None:
         self._decisions.lose(goodbye, "the training ended", output)
-        for vigil in self._vigils:
-            if self._sampled is not None and (reached := vigil.end(goodbye, self.last, self._now)):
-                output.journal.append(reached)
+        output.journal.extend(self._vigils.end(goodbye, self.last, self._now))
 
     # -- health --------------------------------------------------------------------------------------------
 
@@ -314,7 +313,8 @@ class Engine:
         return not any(watch.rule.judges_health for watch in self._active)
 
     def _judge_health(self, sample: Sample, output: Output) -> None:
-        for promotion in self._checkpoints.judge(sample.step, self.generation, healthy=self._healthy()):
+        healthy, now = self._healthy(), not self._decisions.in_hindsight
+        for promotion in self._checkpoints.judge(sample.step, self.generation, healthy=healthy, now=now):
             self._decisions.bar.promoted(promotion.checkpoint)
             output.control.append(promotion)
             output.journal.append(promoted(promotion, sample.time))

@@ -4,7 +4,7 @@ from itertools import pairwise
 
 import pytest
 
-from tests.support.telemetry import ScriptedTrainer
+from tests.support.telemetry import ScriptedTrainer, hello
 from trainguard_rules import RuleFileError, load_text
 from trainguard_wire import Decision, Reached, Verification
 
@@ -365,3 +365,22 @@ def test_an_expectation_can_look_through_windows():
     for epoch, loss in ((0, 3.0), (0, 0.5), (0, 0.5), (0, 0.5)):
         trainer.sample({"loss": loss}, epoch)
     assert [(step, met) for step, met, _ in reached(trainer)] == [(4, True)]
+
+
+def test_an_expectation_of_a_signal_that_comes_is_met_by_the_sample_that_brings_it():
+    """Its age is 0 there, as it is for a guard."""
+    text = "signals: [val_loss]\ngroups: [{name: g, rules: [{expect: E, expr: age(val_loss) == 0, within: 90 steps}]}]"
+    trainer = ScriptedTrainer(load_text(text)).run("loss", [1.0] * 5)
+    trainer.sample({"loss": 1.0, "val_loss": 1.0})
+    assert reached(trainer) == [(6, True, "age(val_loss) == 0")]
+
+
+def test_an_expectation_goes_on_in_a_process_that_measures_other_signals():
+    """What the first one measured is not known there."""
+    text = "signals: [x, y]\ngroups: [{name: g, rules: [{expect: E, within: 90 steps, expr: 'EXPR'}]}]"
+    expr = "loss < 0 and absent(x, 5) and absent(y, 5)"
+    trainer = ScriptedTrainer(load_text(text.replace("EXPR", expr))).run("x", [1.0]).run("loss", [1.0])
+    trainer.feed(hello(generation=1))
+    trainer.step, trainer.generation = 0, 1
+    trainer.run("y", [1.0]).run("loss", [1.0] * 4 + [-1.0])
+    assert reached(trainer) == [(6, True, expr)]

@@ -51,6 +51,10 @@ class Decisions:
         """Whether anything may expire: an intervention under way, or a request before a person."""
         return bool(self.interventions.flight or self.requests)
 
+    @property
+    def in_hindsight(self) -> bool:
+        return self._past is not None
+
     def decide(self, watch: Watch, scene: Scene) -> None:
         """Answer a rule that fires on this sample and has actions."""
         if self._past is not None:

@@ -162,10 +162,14 @@ class Program:
     def snapshot(self) -> list[Snapshot]:
         return [statistic.snapshot() for statistic in self.statistics]
 
-    def restore(self, snapshot: list[Snapshot]) -> None:
+    def restore(self, snapshot: list[Snapshot], gone: Moment) -> None:
+        """Back to what was snapshot; ``gone`` is how long ago that was. What was captured at an onset stays."""
         for statistic, data in zip(self.statistics, snapshot, strict=True):
-            if not isinstance(statistic, AtOnset):  # the incident goes on
-                statistic.restore(data)
+            if isinstance(statistic, AtOnset):  # the incident goes on
+                continue
+            statistic.restore(data)
+            if isinstance(statistic, Tracker):
+                statistic.shift(gone)
 
     def _measure(self, call: nodes.Call) -> Measure:
         """The argument of a call, as a function that needs no other signal than the argument's."""

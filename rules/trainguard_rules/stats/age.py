@@ -1,5 +1,6 @@
 """How long ago a signal last spoke."""
 
+from trainguard_rules.durations import Moment
 from trainguard_rules.stats.base import Snapshot, Tracker
 
 
@@ -29,6 +30,9 @@ class Age(Tracker):
 
     def restore(self, snapshot: Snapshot) -> None:
         self._step = snapshot["step"]
+
+    def shift(self, gone: Moment) -> None:
+        self._step += gone.step
 
     def reset(self) -> None:
         self._step = 0

@@ -83,6 +83,24 @@ class Tracker(ABC):
     @abstractmethod
     def reset(self) -> None: ...
 
+    def shift(self, gone: Moment) -> None:  # noqa: B027 (most have nothing to shift)
+        """After `restore`: what was snapshot is ``gone`` steps, epochs and seconds older than it was.
+
+        What counts from a moment on goes on counting from there. An epoch of None: nobody knows how many.
+        """
+
+
+def between(since: Moment, now: Moment) -> Moment:
+    """What has gone by from one moment to a later one, as `later` takes it; no epochs where either has none."""
+    epochs = None if since.epoch is None or now.epoch is None else now.epoch - since.epoch
+    return Moment(now.step - since.step, epochs, now.time - since.time)
+
+
+def later(when: Moment, gone: Moment) -> Moment:
+    """A moment so much later. Where it is not known how many epochs are gone, it stays in its epoch."""
+    epoch = when.epoch if when.epoch is None or gone.epoch is None else when.epoch + gone.epoch
+    return Moment(when.step + gone.step, epoch, when.time + gone.time)
+
 
 def moment(step: int, epoch: float, time: float) -> Moment:
     return Moment(step, None if epoch != epoch else int(epoch), time)

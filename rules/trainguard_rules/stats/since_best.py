@@ -1,7 +1,7 @@
 """How long ago the signal was at its lowest."""
 
 from trainguard_rules.durations import Moment, Unit, elapsed
-from trainguard_rules.stats.base import NAN, Snapshot, Tracker, moment
+from trainguard_rules.stats.base import NAN, Snapshot, Tracker, later, moment
 
 
 class SinceBest(Tracker):
@@ -39,6 +39,10 @@ class SinceBest(Tracker):
         self.reset()
         if snapshot:
             self._set(snapshot["best"], Moment(*snapshot["when"]))
+
+    def shift(self, gone: Moment) -> None:
+        if self._when is not None:
+            self._when = later(self._when, gone)
 
     def reset(self) -> None:
         self._best = self._bar = float("inf")

@@ -1,5 +1,8 @@
 """Expectations at work: each is reported once, when it is met or when its time is up."""
 
+from collections.abc import Iterable, Iterator
+from typing import Any
+
 from trainguard_rules.durations import Moment
 from trainguard_rules.expr import compile_program
 from trainguard_rules.expr.compile import Learn
@@ -7,14 +10,16 @@ from trainguard_rules.rulebook import Expectation
 from trainguard_wire.journal import Reached
 from trainguard_wire.telemetry import Goodbye, Sample
 
+NONE = frozenset[str]()
+
 
 class Vigil:
     """One expectation, watched from the first sample of a trainer process on."""
 
     def __init__(self, expectation: Expectation) -> None:
         self.expectation = expectation
-        self._program = compile_program(expectation.when.node)
-        self._learners: dict[tuple[frozenset[str], int], Learn] = {}
+        self.program = compile_program(expectation.when.node)
+        self._learners: dict[tuple[frozenset[str], frozenset[str]], tuple[Learn, Learn]] = {}
         self._since: Moment | None = None
         self._done = False
 
@@ -23,12 +28,14 @@ class Vigil:
         if self._done:
             return None
         self._since = since = self._since or now
-        program = self._program
-        fresh = frozenset((*sample.values, *sample.nonfinite))
+        program = self.program
+        fresh = program.signals.intersection((*sample.values, *sample.nonfinite))
+        note, learn = self._functions(fresh, program.signals.intersection(values))
+        note(values, *now.clock)
         met = None
-        if program.needed <= values.keys() and (program.signals & fresh or program.wants_every_sample):
+        if program.needed <= values.keys() and (fresh or program.wants_every_sample):
             met = program.evaluate(values, *now.clock)
-            self._learner(fresh, values)(values, *now.clock)
+            learn(values, *now.clock)
         within = self.expectation.within
         if met:
             return self._report(sample, values, now, met=True, reason=self.expectation.when.source)
@@ -38,23 +45,28 @@ class Vigil:
 
     def end(self, goodbye: Goodbye, values: dict[str, float], now: Moment) -> Reached | None:
         """The run is over."""
-        if self._done:
+        if self._done or self._since is None:
             return None
         reason = f"the run ended before its {self.expectation.within} were over{self._unseen(values)}"
         return self._report(goodbye, values, now, met=False, reason=reason)
 
-    def reset(self) -> None:
-        self._program.reset()
+    def reset(self, step: int) -> None:
+        """As on the first day, with the run beginning after ``step``."""
+        self.program.reset(step)
         self._since, self._done = None, False
 
-    def _learner(self, fresh: frozenset[str], values: dict[str, float]) -> Learn:
-        key = (fresh & self._program.signals, len(values.keys() & self._program.signals))
-        if key not in self._learners:
-            self._learners[key] = self._program.learner(fresh, values.keys(), frozen=False)
-        return self._learners[key]
+    def _functions(self, fresh: frozenset[str], known: frozenset[str]) -> tuple[Learn, Learn]:
+        """To note which signals are fresh, before anything is evaluated; and to learn their values, after it."""
+        functions = self._learners.get((fresh, known))
+        if functions is None:
+            program = self.program
+            note = program.function([*program.noting(fresh), "return"], NONE)
+            learn = program.function([*program.learning(fresh, known, frozen=False), "return"], known)
+            functions = self._learners[fresh, known] = note, learn
+        return functions
 
     def _unseen(self, values: dict[str, float]) -> str:
-        unseen = sorted(self._program.needed - values.keys())
+        unseen = sorted(self.program.needed - values.keys())
         return f": {', '.join(unseen)} was never measured" if unseen else ""
 
     def _report(
@@ -67,6 +79,34 @@ class Vigil:
             time=record.time,
             rule=self.expectation.name,
             met=met,
-            value=self._program.reading(values, now),
+            value=self.program.reading(values, now),
             reason=reason,
         )
+
+
+class Vigils:
+    """All expectations of a run."""
+
+    def __init__(self, expectations: Iterable[Expectation]) -> None:
+        self.all = [Vigil(expectation) for expectation in expectations]
+
+    def look(self, sample: Sample, values: dict[str, float], now: Moment) -> Iterator[Reached]:
+        """Take in a sample; the reports there are to make."""
+        return (reached for vigil in self.all if (reached := vigil.look(sample, values, now)))
+
+    def end(self, goodbye: Goodbye, values: dict[str, float], now: Moment) -> Iterator[Reached]:
+        """The run is over. Where no sample came there is nothing to report."""
+        return (reached for vigil in self.all if (reached := vigil.end(goodbye, values, now)))
+
+    def reset(self, step: int) -> None:
+        """A new trainer process, that begins after ``step``."""
+        for vigil in self.all:
+            vigil.reset(step)
+
+    def snapshot(self) -> list[Any]:
+        return [vigil.program.snapshot() for vigil in self.all]
+
+    def restore(self, snapshot: list[Any], gone: Moment) -> None:
+        """Statistics as they were, so long ago. What was reported stays reported, and the time goes on."""
+        for vigil, data in zip(self.all, snapshot, strict=True):
+            vigil.program.restore(data, gone)

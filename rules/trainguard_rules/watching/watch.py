@@ -238,10 +238,10 @@ class Watch:
     def snapshot(self) -> list[Any]:
         return [program.snapshot() for program in self.programs]
 
-    def restore(self, snapshot: list[Any]) -> None:
-        """Statistics as they were; what an incident captured stays."""
+    def restore(self, snapshot: list[Any], gone: Moment) -> None:
+        """Statistics as they were, so long ago; what an incident captured stays."""
         for program, data in zip(self.programs, snapshot, strict=True):
-            program.restore(data)
+            program.restore(data, gone)
 
     def reset(self, step: int) -> None:
         """As on the first day, with the run beginning after ``step``."""

@@ -2,12 +2,12 @@
 
 import pytest
 
-from tests.support.telemetry import ScriptedTrainer, hello
-from trainguard_rules import load_text
+from tests.support.telemetry import ScriptedTrainer, hello, sample
+from trainguard_rules import Engine, load_text
 from trainguard_rules.deciding.policy import Memory, Situation, ask
 from trainguard_rules.durations import Duration, Limit, Moment
 from trainguard_rules.rulebook import Clause, Rule
-from trainguard_wire import Decision, Goodbye, Intervention
+from trainguard_wire import AlertNotice, Decision, Goodbye, Intervention
 
 
 def rules(*bodies, top="settle: 0 steps"):
@@ -106,6 +106,18 @@ def test_restore_outranks_scale_whatever_the_order_in_the_file():
     trainer.run("loss", [2.0])
     assert trainer.verdicts() == [(2, "act"), (2, "hold_outranked")]
     assert [i.rule for i in trainer.interventions] == ["R1"]
+
+
+@pytest.mark.parametrize("order", [("BY_LOSS", "BY_ALERT"), ("BY_ALERT", "BY_LOSS")])
+def test_of_equals_the_first_in_the_file_acts(order):
+    """Whether an expression or an alert fires it."""
+    fired = {"BY_LOSS": "expr: loss > 1", "BY_ALERT": "alert: {a: b}"}
+    rules_of = [f"{{guard: {name}, {fired[name]}, actions: [{{scale_lr: {{factor: 0.5}}}}]}}" for name in order]
+    engine = Engine(load_text(f"groups: [{{name: g, rules: [{', '.join(rules_of)}]}}]"))
+    engine.feed(AlertNotice(fingerprint="f", starts_at="1", status="firing", labels={"a": "b"}))
+    engine.feed(hello())
+    output = engine.feed(sample(1, {"loss": 2.0}))
+    assert [told.rule for told in output.control] == [order[0]]
 
 
 def test_unless_inhibits_the_action_and_not_the_alert():
