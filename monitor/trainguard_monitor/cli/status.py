@@ -66,7 +66,7 @@ def status(context: click.Context, runs_dir: Path | None, url: str | None, watch
 
 
 class Roster(NamedTuple):
-    """The runs, most urgent first, each with the ``health`` that is said of it; and where that comes from."""
+    """The runs, most urgent first, and where they come from."""
 
     source: str
     is_live: bool  # from a monitor, not from files
@@ -75,16 +75,9 @@ class Roster(NamedTuple):
     note: str = ""
 
     @classmethod
-    def of(
-        cls, source: str, runs: list[dict[str, Any]], severities: dict[str, str], *, live: bool, note: str = ""
-    ) -> "Roster":
-        from trainguard_monitor.views.health import health_of
-
-        now = time.time()
-        judged = [(health_of(run, severities, now), run) for run in runs]
-        judged.sort(key=lambda pair: (pair[0].rank, -(pair[1]["last_sample"] or 0.0), pair[1]["run"]))
-        shown = [run | {"health": {"level": health.level, "word": health.word}} for health, run in judged]
-        return cls(source, live, now, shown, note)
+    def of(cls, source: str, runs: list[dict[str, Any]], *, live: bool, note: str = "") -> "Roster":
+        runs = sorted(runs, key=lambda run: (run["health"]["rank"], -(run["last_sample"] or 0.0), run["run"]))
+        return cls(source, live, time.time(), runs, note)
 
     def as_dict(self) -> dict[str, Any]:
         return {"from": "monitor" if self.is_live else "files", "source": self.source, "time": self.time} | {
@@ -126,11 +119,9 @@ def _asked(client: "Client") -> Roster:
 
     try:
         runs = client.get("/api/v1/runs")
-        groups = client.get("/api/v1/rules", exclude_alerts="true")["groups"]
     except ClientError as error:
         raise Unreachable(f"{client.url}: {error}") from None
-    severities = {rule["name"]: rule["labels"].get("severity", "") for group in groups for rule in group["rules"]}
-    return Roster.of(client.url, runs, severities, live=True)
+    return Roster.of(client.url, runs, live=True)
 
 
 class _Files:
@@ -143,6 +134,7 @@ class _Files:
 
     def look(self) -> Roster:
         from trainguard_monitor.recorded.glance import Glance
+        from trainguard_monitor.views.health import health_of
         from trainguard_wire.rundir import runs_in
 
         try:
@@ -150,9 +142,10 @@ class _Files:
         except OSError as error:
             raise Fault(f"{self._directory}: can't be read: {error.strerror or error}") from None
         self._glances = {key: self._glances.get(key) or Glance(run) for key, run in found.items()}
-        shown = [glance.look() for glance in self._glances.values()]
+        looks = [glance.look() for glance in self._glances.values()]
+        shown = [look | {"health": health_of(look, {}, time.time())._asdict()} for look in looks]
         note = f"{self._note}: rules are as the last monitor of each run left them"
-        return Roster.of(str(self._directory), shown, {}, live=False, note=note)
+        return Roster.of(str(self._directory), shown, live=False, note=note)
 
 
 def _watch(look: Look) -> None:

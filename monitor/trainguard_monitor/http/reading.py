@@ -6,6 +6,8 @@ few of the threads that there are, so that `/metrics` is never without one.
 """
 
 import asyncio
+import time
+from collections.abc import Mapping
 from typing import Any
 
 import msgspec
@@ -20,6 +22,7 @@ from trainguard_monitor.recorded.chronicle import Chronicle, as_json
 from trainguard_monitor.recorded.history import History
 from trainguard_monitor.recorded.shelf import Shelf
 from trainguard_monitor.views.course import goodbye_as_json, layers_as_json
+from trainguard_monitor.views.health import health_of
 from trainguard_monitor.views.table import Monitor, RulesView, RunDetail, RunView
 from trainguard_rules import RuleDetail
 from trainguard_rules.rulebook import PlannedAction
@@ -49,7 +52,8 @@ class Reading:
         ]
 
     async def runs(self, _: Request) -> Response:
-        return success([_summary(view) for view in self._monitor.runs()])
+        severities = _severities(self._monitor.rules())
+        return success([_summary(view, severities) for view in self._monitor.runs()])
 
     async def run(self, request: Request) -> Response:
         detail = self._monitor.run_detail(request.path_params["run"])
@@ -122,14 +126,18 @@ def _info(run: RunDirectory) -> Any:
         return None
 
 
-def _summary(view: RunView) -> dict[str, Any]:
+def _severities(rules: RulesView) -> dict[str, str]:
+    return {rule.name: rule.labels.get("severity", "") for rule in rules.book.rules}
+
+
+def _summary(view: RunView, severities: Mapping[str, str]) -> dict[str, Any]:
     decisions: dict[str, int] = {}
     for (_, verdict), count in view.decisions.items():
         decisions[verdict] = decisions.get(verdict, 0) + count
     actions: dict[str, int] = {}
     for (_, status), count in view.actions.items():
         actions[status] = actions.get(status, 0) + count
-    return {
+    shown = {
         "run": view.run,
         "state": view.state,
         "step": view.step,
@@ -149,10 +157,11 @@ def _summary(view: RunView) -> dict[str, Any]:
         "last_decision": None if view.last_decision is None else as_json(view.last_decision),
         "waiting": list(view.requests),
     }
+    return shown | {"health": health_of(shown, severities, time.time())._asdict()}
 
 
 def _detail(detail: RunDetail, rules: RulesView) -> dict[str, Any]:
-    return _summary(detail.view) | {
+    return _summary(detail.view, _severities(rules)) | {
         "layers": layers_as_json(detail.view.layers),
         "rules": [_rule(rule) for rule in detail.rules],
         "expectations": [

@@ -58,7 +58,9 @@ class Webhook:
         self._door.admit(request, busy=503)
         webhook = parse(_Webhook, await read_json(request))
         if webhook.truncated_alerts:
-            log.warning("Alertmanager left out %d alerts: have max_alerts: 0 there", webhook.truncated_alerts)
+            log.warning(
+                "Alertmanager left out %d alerts, by its max_alerts: let fewer be in a group", webhook.truncated_alerts
+            )
         told = [await self._take(alert) for alert in webhook.alerts]
         waiting = {run for alert in told for run in _waiting(alert)}
         if waiting:

@@ -6,11 +6,12 @@ import { Controls } from "./controls.js";
 import { announce, byId, h, openPage, show } from "./dom.js";
 import { Effects } from "./effects.js";
 import { ago, count, number } from "./format.js";
-import { healthOf, storyOf } from "./health.js";
 import { layersOf } from "./layers.js";
 import { connected, listen, lost, soon } from "./live.js";
 import { expectationsOf, rulesOf } from "./rules.js";
+import { storyOf } from "./story.js";
 import { timelineOf } from "./timeline.js";
+import { capital } from "./words.js";
 
 const NEWS = ["transition", "decision", "outcome", "verification", "reached", "promoted", "checkpoint"];
 const TOLD = ["decision", "outcome", "verification"];
@@ -118,11 +119,10 @@ class Run {
 
   drawHeadline() {
     if (!this.detail) return;
-    const severities = new Map(this.detail.rules.map((rule) => [rule.name, rule.labels.severity]));
-    const { level, word } = healthOf(this.detail, severities, now());
+    const { level, word } = this.detail.health;
     const lamp = byId("health");
     lamp.className = `health large ${level}`;
-    if (lamp.textContent !== word) lamp.textContent = word;
+    if (lamp.textContent !== capital(word)) lamp.textContent = capital(word);
     const story = storyOf(this.detail, this.interventions, now());
     if (byId("story").textContent !== story) byId("story").textContent = story;
     show(byId("vitals"), ...vitals(this.detail));

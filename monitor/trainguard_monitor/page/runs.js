@@ -3,10 +3,10 @@
 import { get, now } from "./api.js";
 import { announce, byId, h, openPage, show } from "./dom.js";
 import { ago, count, number, plural } from "./format.js";
-import { healthOf } from "./health.js";
 import { connected, listen, lost, soon } from "./live.js";
+import { capital } from "./words.js";
 
-const NEWS = ["found", "followed", "removed", "transition", "decision", "outcome", "hello", "goodbye"];
+const NEWS = ["found", "followed", "removed", "transition", "decision", "outcome", "hello", "goodbye", "rules"];
 const EVERY_MILLISECONDS = 5000;
 const LEVELS = [["bad", "in trouble"], ["attention", "wanting attention"], ["warning", "with a warning"]];
 
@@ -19,7 +19,6 @@ export function openRuns() {
 
 class Runs {
   runs = [];
-  severities = new Map();
   filter = new URLSearchParams(location.search).get("filter") ?? "";
 
   open() {
@@ -44,7 +43,6 @@ class Runs {
 
   async load() {
     try {
-      if (!this.severities.size) this.severities = await severities();
       this.runs = await get("api/v1/runs");
       connected();
     } catch (error) {
@@ -56,47 +54,40 @@ class Runs {
 
   draw() {
     const time = now();
-    const judged = this.runs.map((run) => ({ run, health: healthOf(run, this.severities, time) }));
-    const shown = judged.filter(({ run, health }) => matches(this.filter, run, health)).sort(worstFirst);
-    byId("runs-summary").textContent = summary(judged);
+    const shown = this.runs.filter((run) => matches(this.filter, run)).sort(worstFirst);
+    byId("runs-summary").textContent = summary(this.runs);
     byId("runs-none").hidden = shown.length > 0;
     byId("runs-none").textContent = this.runs.length
       ? "No run matches the filter."
       : "There is no run yet. One appears here as soon as a training writes its run directory.";
-    show(byId("runs").tBodies[0], ...shown.map(({ run, health }) => row(run, health, time)));
+    show(byId("runs").tBodies[0], ...shown.map((run) => row(run, time)));
   }
 }
 
-/** Severity of each rule that has one. */
-async function severities() {
-  const { groups } = await get("api/v1/rules", { exclude_alerts: "true" });
-  return new Map(groups.flatMap((group) => group.rules).map((rule) => [rule.name, rule.labels.severity]));
-}
-
-function matches(filter, run, health) {
-  const text = [run.run, run.state, health.word, ...run.firing, ...run.pending].join(" ").toLowerCase();
+function matches(filter, run) {
+  const text = [run.run, run.state, run.health.word, ...run.firing, ...run.pending].join(" ").toLowerCase();
   return filter.toLowerCase().split(/\s+/).every((word) => text.includes(word));
 }
 
 function worstFirst(a, b) {
-  return a.health.rank - b.health.rank || byRecency(a, b) || a.run.run.localeCompare(b.run.run, [], { numeric: true });
+  return a.health.rank - b.health.rank || byRecency(a, b) || a.run.localeCompare(b.run, [], { numeric: true });
 }
 
 /** Of runs that nothing is to be done about, the newest first. */
-const byRecency = (a, b) => (a.health.level === "quiet" ? (b.run.last_sample ?? 0) - (a.run.last_sample ?? 0) : 0);
+const byRecency = (a, b) => (a.health.level === "quiet" ? (b.last_sample ?? 0) - (a.last_sample ?? 0) : 0);
 
-function summary(judged) {
-  const parts = LEVELS.map(([level, words]) => [judged.filter(({ health }) => health.level === level).length, words]);
+function summary(runs) {
+  const parts = LEVELS.map(([level, words]) => [runs.filter(({ health }) => health.level === level).length, words]);
   const said = parts.filter(([amount]) => amount).map(([amount, words]) => `${amount} ${words}`);
-  return [plural(judged.length, "run"), ...said].join(", ");
+  return [plural(runs.length, "run"), ...said].join(", ");
 }
 
-function row(run, health, time) {
+function row(run, time) {
   const unknown = run.state === "held" || run.last_sample === null;
   const rules = [...run.firing.map((name) => badge(name, "firing")), ...run.pending.map((name) => badge(name, "pending"))];
-  return h("tr", { key: run.run, class: `level-${health.level}` },
+  return h("tr", { key: run.run, class: `level-${run.health.level}` },
     h("th", { scope: "row" }, h("a", { href: `?run=${encodeURIComponent(run.run)}` }, run.run)),
-    h("td", {}, h("span", { class: `health ${health.level}` }, health.word)),
+    h("td", {}, h("span", { class: `health ${run.health.level}` }, capital(run.health.word))),
     h("td", { class: "number", "data-label": "Step" }, unknown ? "–" : count(run.step)),
     h("td", { class: "number", "data-label": "Loss" }, number(run.signals.loss)),
     h("td", { class: "badges" }, ...rules),

@@ -1,4 +1,4 @@
-"""Is it healthy? The state of a run in a word, and how urgently somebody should look: the words of the status page."""
+"""Is it healthy? The state of a run in a word, and how urgently somebody should look: for whoever shows runs."""
 
 from collections.abc import Mapping
 from typing import Any, Literal, NamedTuple

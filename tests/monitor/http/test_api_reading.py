@@ -86,6 +86,7 @@ def test_runs(get: Get, story: ScriptedTrainer, new_trainer: NewTrainer) -> None
     assert first["last_sample"] == START + 23
     assert first["signals"] == {"loss": 2.0, "grad_norm": 99.0, "lr": 0.1}
     assert (first["firing"], first["pending"]) == (["GradientExplosion"], [])
+    assert first["health"] == {"rank": 1, "level": "bad", "word": "in trouble"}
     assert first["decisions"]["act"] == 1
     assert first["actions"]["applied"] == 1
     assert second["signals"] == {"loss": "NaN", "grad_norm": "Infinity"}

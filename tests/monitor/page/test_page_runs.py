@@ -6,10 +6,11 @@ import pytest
 
 from tests.monitor import helpers
 from tests.monitor.conftest import NewTrainer
-from tests.monitor.helpers import ScriptedTrainer
+from tests.monitor.helpers import VARIED_RULES, ScriptedTrainer
 from tests.support.browser import Browser
 from tests.support.waiting import until
 from trainguard_monitor.daemon import Daemon
+from trainguard_rules import load_text
 
 
 @pytest.fixture(autouse=True)
@@ -70,9 +71,9 @@ def test_who_waits_and_how_runs_ended(
     wanted = {
         "waits": "Paused",
         "ill": "Paused in trouble",
-        "dead": "Silent for 4 min",
+        "dead": "Silent for 5 min",
         "asks": "Waiting for you",
-        "gone": "Silent for 4 min",
+        "gone": "Silent for 5 min",
         "done": "Finished",
         "halted": "Stopped in trouble",
         "broken": "Failed with an error",
@@ -86,6 +87,15 @@ def test_who_waits_and_how_runs_ended(
     )
     browser.open(f"{url}/?run=broken")
     browser.until(lambda: browser.text("#story").startswith("The training ended with RuntimeError: boom. "))
+
+
+def test_other_rules(browser: Browser, url: str, daemon: Daemon, new_trainer: NewTrainer) -> None:
+    """How bad it is that a rule fires is for those in force to say."""
+    begun(new_trainer, "a", loss=1.0, grad_norm=99.0)
+    browser.open(url)
+    browser.until(lambda: [cell.text for cell in browser.all("#runs .health")] == ["In trouble"])
+    daemon.replace_rules(load_text(VARIED_RULES.replace("critical", "warning")))
+    browser.until(lambda: [cell.text for cell in browser.all("#runs .health")] == ["Warning"])
 
 
 def test_filter(browser: Browser, url: str, daemon: Daemon, new_trainer: NewTrainer) -> None:

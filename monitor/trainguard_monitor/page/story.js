@@ -1,49 +1,7 @@
-// Is it healthy? The state of a run in a word, and how urgently somebody should look.
+// What happened to a run and whether it helped, in a sentence or three.
 
 import { duration, plural } from "./format.js";
-import { VERDICTS, capital, listed } from "./words.js";
-
-const SILENT_SECONDS = 60;
-const SLOW_STEPS = 20;
-
-/**
- * What to say of a run, from its summary or its detail, the severity of rules by name, and the time.
- *
- * `level` is `bad`, `attention`, `warning`, `good` or `quiet`; `rank` orders runs, the most urgent first.
- */
-export function healthOf(run, severities, now) {
-  const severe = run.firing.filter((rule) => severities.get(rule) !== "warning");
-  const silence = silentFor(run, now);
-  if (run.state === "failed") return { rank: 0, level: "bad", word: "Can't be followed" };
-  if (run.state === "held") return { rank: 9, level: "quiet", word: "Held by another monitor" };
-  if (run.state === "ended") return ended(run, severe.length);
-  if (run.waiting.length) return { rank: 1, level: "attention", word: "Waiting for you" };
-  if (run.paused_since !== null && !silence) return paused(severe.length);
-  if (severe.length) return { rank: 1, level: "bad", word: "In trouble" };
-  if (silence) return { rank: 3, level: "attention", word: `Silent for ${duration(silence)}` };
-  if (run.firing.length) return { rank: 4, level: "warning", word: "Warning" };
-  if (run.last_sample === null) return { rank: 5, level: "quiet", word: "No sample yet" };
-  if (run.pending.length) return { rank: 5, level: "warning", word: "On watch" };
-  return { rank: 6, level: "good", word: "Healthy" };
-}
-
-const paused = (severe) => (severe
-  ? { rank: 1, level: "bad", word: "Paused in trouble" }
-  : { rank: 2, level: "attention", word: "Paused" });
-
-/** Finished, stopped or failed as the trainer said, and how the rules saw it. */
-function ended({ goodbye: { outcome } }, severe) {
-  if (outcome === "failed") return { rank: 7, level: "quiet", word: "Failed with an error" };
-  return severe ? { rank: 7, level: "quiet", word: `${capital(outcome)} in trouble` } : { rank: 8, level: "quiet", word: capital(outcome) };
-}
-
-/** For how many seconds a run has said nothing, not even that it is alive, where that is long for it; else 0. */
-function silentFor(run, now) {
-  if (run.state !== "driven" || run.last_sample === null) return 0;
-  const seconds = now - run.last_record;
-  const step = Number(run.signals.step_seconds) || 0;
-  return seconds > Math.max(SILENT_SECONDS, SLOW_STEPS * step) ? seconds : 0;
-}
+import { VERDICTS, listed } from "./words.js";
 
 /** Which rules fire, what was done and whether it helped, in a sentence or three. */
 export function storyOf(run, interventions, now) {
