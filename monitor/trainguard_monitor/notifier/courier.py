@@ -102,6 +102,9 @@ class Courier:
             )
         except PostError as error:
             failure = error
+        except Exception as error:  # as of an alert that can't be sent: without it, the others can
+            log.exception("a defect of trainguard")
+            failure = PostError("refused", f"it can't be sent: {type(error).__name__}")
         with self._changed:
             self._note(len(batch), time.monotonic() - began, failure)
         self._say(failure)

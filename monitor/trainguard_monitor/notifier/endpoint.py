@@ -3,6 +3,7 @@
 import base64
 import http.client
 import ssl
+from contextlib import closing
 from typing import Literal
 from urllib.parse import unquote, urlsplit
 
@@ -40,6 +41,8 @@ class Endpoint:
             raise EndpointError(wanted)
         if parts.query or parts.fragment:
             raise EndpointError(f"{wanted} (and neither ? nor #)")
+        if not _can_be_sent(host, parts.path):
+            raise EndpointError(f"{wanted} (other characters as %XX)")
         self._tls = parts.scheme == "https"
         self._host, self._port = host, port
         self._path = parts.path.rstrip("/") + PATH
@@ -51,17 +54,15 @@ class Endpoint:
 
     def post(self, body: bytes) -> None:
         """Send alerts. Raises `PostError`."""
-        connection = self._connect()
         try:
-            connection.request("POST", self._path, body, self._headers)
-            answer = connection.getresponse()
-            said = answer.read(1000).decode("utf-8", "replace").strip()
+            with closing(self._connect()) as connection:
+                connection.request("POST", self._path, body, self._headers)
+                answer = connection.getresponse()
+                said = answer.read(1000).decode("utf-8", "replace").strip()
         except TimeoutError:
             raise PostError("timeout", f"no answer within {TIMEOUT_SECONDS:.0f} s") from None
         except (OSError, http.client.HTTPException) as error:
             raise PostError("unreachable", str(error) or type(error).__name__) from None
-        finally:
-            connection.close()
         if answer.status >= 300:
             passing = answer.status >= 500 or answer.status in (408, 429)
             raise PostError("server_error" if passing else "refused", f"{answer.status} {answer.reason}: {said}")
@@ -71,6 +72,15 @@ class Endpoint:
             context = ssl.create_default_context()
             return http.client.HTTPSConnection(self._host, self._port, timeout=TIMEOUT_SECONDS, context=context)
         return http.client.HTTPConnection(self._host, self._port, timeout=TIMEOUT_SECONDS)
+
+
+def _can_be_sent(host: str, path: str) -> bool:
+    """Whether a request can have this host and path: names may be international, paths are printable ASCII."""
+    try:
+        host.encode("idna")
+    except UnicodeError:
+        return False
+    return path.isascii() and (host + path).isprintable() and " " not in host + path
 
 
 def _without_password(url: str) -> str:

@@ -64,6 +64,22 @@ def test_nobody_there():
     assert caught.value.reason == "unreachable"
 
 
+def test_certificates_that_can_not_be_read(monkeypatch: pytest.MonkeyPatch):
+    """Are a reason to try again: somebody may mend them."""
+
+    def fail() -> None:
+        raise FileNotFoundError(2, "No such file or directory")
+
+    monkeypatch.setattr("ssl.create_default_context", fail)
+    with pytest.raises(PostError) as caught:
+        Endpoint("https://127.0.0.1:9093").post(b"[]")
+    assert caught.value.reason == "unreachable"
+
+
+def test_an_international_name():
+    assert Endpoint("http://b\xfccher.example:9093").name == "http://b\xfccher.example:9093"
+
+
 @contextmanager
 def answering(answer: bytes) -> Iterator[str]:
     """A server that has this to say to the first connection, whatever it is asked."""
@@ -110,6 +126,11 @@ def test_somebody_who_does_not_answer(monkeypatch: pytest.MonkeyPatch):
         "http://host:port",
         "http://[::1",
         "http://h/?a=b",
+        "http://h/\xfc",
+        "http://h/a b",
+        "http://h/\x01",
+        "http://h\x01:9093",
+        "http://a..b:9093",
     ],
 )
 def test_what_is_no_address(url: str):

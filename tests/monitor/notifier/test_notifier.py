@@ -19,6 +19,7 @@ from tests.support.receiver import receiving
 from tests.support.tools import need
 from tests.support.waiting import until
 from trainguard_monitor.daemon import Daemon
+from trainguard_monitor.notifier.alert import Alert
 from trainguard_monitor.notifier.endpoint import Endpoint
 from trainguard_monitor.notifier.metrics import NotifierCollector
 from trainguard_monitor.notifier.notifier import Notifier
@@ -140,6 +141,17 @@ def test_one_that_hangs_does_not_keep_the_others_waiting(trainer, start):
             until(lambda: len(other.requests) > 2)
             assert notifier.views()[0].failed["server_error"] >= 2
             assert notifier.views()[1].failed == {}
+
+
+def test_an_alert_that_can_not_be_sent_does_not_cost_the_others(caplog):
+    """Whatever is wrong with it: it is dropped, counted and said to be our defect."""
+    with receiving() as receiver, notifying(receiver.url) as notifier:
+        for run in ("bad\udcff", "a", "b"):
+            notifier.put(Alert(run=run, rule="R", labels={"run": run}, annotations={}, since=START))
+        until(lambda: {a["labels"]["run"] for r in receiver.requests for a in json.loads(r.body)} == {"a", "b"})
+        until(lambda: notifier.views()[0].queued == 0)
+        assert notifier.views()[0].failed["refused"] >= 1
+    assert "refuses an alert: it can't be sent: UnicodeEncodeError" in caplog.text
 
 
 def test_the_last_word_goes_out_before_the_end(trainer):
