@@ -5,14 +5,13 @@ place in the telemetry. All else is `Derived`: a pure function of telemetry, inp
 the same lines, byte for byte, in the daemon, in a replay and after a crash.
 """
 
-from typing import Annotated, Literal
+from typing import Literal
 
-from msgspec import Meta, Struct
+from msgspec import Struct
 
-from trainguard_wire.control import Action
+from trainguard_wire.control import Action, Count
 from trainguard_wire.telemetry import AckStatus
 
-Count = Annotated[int, Meta(ge=0)]
 AlertState = Literal["inactive", "pending", "firing"]
 Mode = Literal["act", "approve", "observe"]
 Verdict = Literal[

@@ -6,7 +6,7 @@ that fold in other ways), all that is known is where the value begins.
 """
 
 import re
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
 from ruamel.yaml.nodes import Node, ScalarNode
@@ -39,38 +39,37 @@ def place_in(lines: Sequence[str], node: ScalarNode, line: int, column: int) -> 
     """Where the character at this line and column of a value stands; None where that can't be told."""
     above = str(node.value).split("\n")[: line - 1]
     index = sum(len(text) + 1 for text in above) + column - 1
-    found = None
-    for begin, place in _pieces(lines, node):
-        if begin > index:
-            break
-        found = Place(place.line, place.column + index - begin)
-    return found
+    for begin, end, place in _pieces(lines, node):
+        if index <= end:
+            return Place(place.line, place.column + index - begin)
+    return None
 
 
-def _pieces(lines: Sequence[str], node: ScalarNode) -> list[tuple[int, Place]]:
-    """For each line of a value, the index of its first character in the value, and its place. Empty if unknown."""
+def _pieces(lines: Sequence[str], node: ScalarNode) -> Iterator[tuple[int, int, Place]]:
+    """Of each line of a value where it begins and ends in the value, and its place. Ends where the two differ."""
     value, block = str(node.value).rstrip("\n"), node.style in (_LITERAL, _FOLDED)
     joint = "\n" if node.style == _LITERAL else " "
-    number, column = node.start_mark.line + block, 0 if block else _begin(lines, node)
-    indent = None if block else column
-    pieces: list[tuple[int, Place]] = []
+    first = node.start_mark.line + block
+    margin = next((_margin(line) for line in lines[first:] if line.strip()), 0) if block else _begin(lines, node)
     at = 0
-    while number < len(lines):
+    for number in range(first, len(lines)):
         line = lines[number]
-        if indent is None and line.strip():
-            indent = len(line) - len(line.lstrip())
-        begin = (indent or 0) if block or not pieces else len(line) - len(line.lstrip())
-        text, rest = line[begin:], value[at:]
-        pieces.append((at, Place(number + 1, begin + 1)))
-        if text.startswith(rest):
-            return pieces
+        begin = margin if block or number == first else _margin(line)
+        text, left = line[begin:], len(value) - at
+        place = Place(number + 1, begin + 1)
+        if len(text) >= left and value.endswith(text[:left]):
+            yield at, len(value), place
+            return
         if not block:
             text = text.rstrip()
-        if not rest.startswith(text + joint):
-            return []
+        if not value.startswith(text + joint, at):
+            return
+        yield at, at + len(text), place
         at += len(text) + 1
-        number += 1
-    return []
+
+
+def _margin(line: str) -> int:
+    return len(line) - len(line.lstrip())
 
 
 def _begin(lines: Sequence[str], node: ScalarNode) -> int:
