@@ -4,11 +4,13 @@ import math
 
 import pytest
 
+from tests.monitor.conftest import NewTrainer
 from trainguard_monitor.report import words
 from trainguard_monitor.report.axes import Axis, vertical
 from trainguard_monitor.report.chart import LEFT, RIGHT, draw
 from trainguard_monitor.report.incidents import GAP, KEPT, MOST_ENTRIES, Band, Incidents
-from trainguard_wire import Action, Decision, Opened, Outcome, Transition, Verification
+from trainguard_monitor.report.material import read
+from trainguard_wire import Action, Decision, Opened, Outcome, Promoted, Transition, Verification
 
 
 def transition(step: int, before: str, after: str, rule: str = "A", generation: int = 0) -> Transition:
@@ -177,6 +179,23 @@ def test_what_was_asked_for_and_then_approved_is_one_intervention() -> None:
     )
     [incident] = incidents.kept
     assert [entry.step for entry in incident.entries] == [10, 10, 14, 15]
+
+
+def test_checkpoints_of_one_step_in_two_generations(new_trainer: NewTrainer) -> None:
+    """Only the one that was found good is good; one found good after a restore to it is of the generation before."""
+    trainer = new_trainer("a")
+    journal = trainer.run.write_journal()
+    for generation in (0, 1):
+        trainer.step, trainer.generation = 500, generation
+        trainer.hello()
+        trainer.checkpoint()
+    trainer.step = 600
+    trainer.checkpoint()
+    for generation, checkpoint in ((0, 500), (2, 600), (2, 700)):
+        journal.append(Promoted(step=630, generation=generation, time=1.0, checkpoint=checkpoint))
+    journal.close()
+    found = [(c.step, c.generation, c.good_at) for c in read(trainer.run).checkpoints.values()]
+    assert found == [(500, 0, 630), (500, 1, None), (600, 1, 630)]
 
 
 def test_however_many_there_are() -> None:

@@ -79,7 +79,10 @@ class Checkpoint:
 
 @dataclass
 class Material:
-    """One run. ``side`` counts what rules did, ``helped`` interventions by rule and whether they helped."""
+    """One run. ``side`` counts what rules did, ``helped`` interventions by rule and whether they helped.
+
+    ``checkpoints`` are by generation and step: after a restart a step may come again.
+    """
 
     run: RunDirectory
     info: RunInfo
@@ -90,7 +93,7 @@ class Material:
     helped: Counter[tuple[str, bool]] = field(default_factory=Counter)
     opened: list[Opened] = field(default_factory=list)
     processes: list[Process] = field(default_factory=list)
-    checkpoints: dict[int, Checkpoint] = field(default_factory=dict)
+    checkpoints: dict[tuple[int, int], Checkpoint] = field(default_factory=dict)
     course: Course = field(default_factory=Course)
     records: int = 0
 
@@ -134,7 +137,8 @@ def _see(material: Material, line: bytes) -> None:
         case Hello():
             material.processes.append(Process(record))
         case CheckpointSaved():
-            material.checkpoints[record.step] = Checkpoint(record.step, record.generation, record.seconds)
+            new = Checkpoint(record.step, record.generation, record.seconds)
+            material.checkpoints[record.generation, record.step] = new
         case Heartbeat() if process is not None:
             process.lost, process.errors = record.lost, record.errors
         case Goodbye() if process is not None:
@@ -148,8 +152,8 @@ def _read_journal(material: Material) -> None:
         match record:
             case Opened():
                 material.opened.append(record)
-            case Promoted() if record.checkpoint in material.checkpoints:
-                material.checkpoints[record.checkpoint].good_at = record.step
+            case Promoted():
+                _find_good(material, record)
             case Verification():
                 material.helped[record.rule, record.helped] += 1
     if material.opened:
@@ -159,11 +163,19 @@ def _read_journal(material: Material) -> None:
     material.decisions = chronicle.interventions(KEPT)
 
 
+def _find_good(material: Material, record: Promoted) -> None:
+    """The newest one of that step. It may have been saved in an earlier generation, which a restore to it ended."""
+    of_step = [c for c in material.checkpoints.values() if c.step == record.checkpoint]
+    found = max((c for c in of_step if c.generation <= record.generation), key=lambda c: c.generation, default=None)
+    if found is not None:
+        found.good_at = record.step
+
+
 def _read_checkpoints(material: Material) -> None:
     """What is on disk now. Those that no record tells of were saved by a process whose record was lost."""
     for manifest in _manifests(material.run.checkpoints):
         new = Checkpoint(manifest.step, manifest.generation, 0.0)
-        material.checkpoints.setdefault(manifest.step, new).manifest = manifest
+        material.checkpoints.setdefault((manifest.generation, manifest.step), new).manifest = manifest
 
 
 def _manifests(folder: Path) -> Iterator[Manifest]:
