@@ -250,9 +250,9 @@ def test_the_webhook_file(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("text", "complaint"),
     [
-        ("on-call https://a.b/", "line 1: want NAME URL, the name of letters, digits and '_'"),
-        ("https://a.b/secret", "line 1: want NAME URL"),
-        ("on-call\thttps://a.b/secret", "line 1: want NAME URL"),
+        ("on-call https://a.b/", "line 1: wanted NAME and URL, the name of letters, digits and '_'"),
+        ("https://a.b/secret", "line 1: wanted NAME and URL"),
+        ("on-call\thttps://a.b/secret", "line 1: wanted NAME and URL"),
         ("a https://a.b/\na https://a.c/", "line 2: there is already a webhook 'a'"),
         ("a", "line 1: webhook 'a' wants an address"),
         ("a ftp://a.b/", "line 1: webhook 'a' wants an address, http://... or https://..."),

@@ -32,7 +32,7 @@ def read_webhooks(path: Path) -> dict[str, str]:
 
 def _problem(name: str, url: str, known: Mapping[str, str]) -> str:
     if not re.fullmatch(NAME, name):
-        return "want NAME URL, the name of letters, digits and '_', not beginning with a digit"
+        return "wanted NAME and URL, the name of letters, digits and '_', not beginning with a digit"
     if name in known:
         return f"there is already a webhook {name!r}"
     if _is_address(url):

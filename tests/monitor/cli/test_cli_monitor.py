@@ -233,7 +233,7 @@ def test_acts_on_the_word_of_who_has_the_token(
         (0o600, ["--token-file={token}.none"], "No such file or directory"),
         (0o600, ["--listen=0.0.0.0:0"], "can be reached from other machines: give --token-file, or listen on 127"),
         (0o644, ["--webhook-file={token}"], "webhook file {token}: mode 0644 lets others than its owner at it"),
-        (0o600, ["--webhook-file={token}"], "line 1: 'a-token-of-many-characters' is not a name"),
+        (0o600, ["--webhook-file={token}"], "line 1: wanted NAME and URL"),
     ],
 )
 def test_a_door_that_would_not_shut(
