@@ -25,18 +25,44 @@ def restored(trainer, checkpoint):
 # -- restores ------------------------------------------------------------------------------------------------
 
 
-def test_the_steps_that_were_rolled_back_do_not_count_as_silence():
-    """A signal that comes each 200 steps is not absent because the run went back 500."""
+def test_steps_in_which_a_signal_came_do_not_count_as_silence():
+    """One that comes each 200 steps is not absent because the run went back 500; one that comes no more is in time."""
     trainer = ScriptedTrainer(book("expr: absent(val_loss, 300)", top="signals: [val_loss]"))
     for step in range(1, 1001):
         trainer.sample({"loss": 1.0} | ({"val_loss": 1.0} if step % 200 == 0 else {}))
         if step == 500:
             trainer.checkpoint()
     restored(trainer, 500)
-    trainer.run("loss", [1.0] * 199)
+    trainer.run("loss", [1.0] * 299)
     assert trainer.states() == []
     trainer.run("loss", [1.0])
-    assert trainer.states() == [(1200, "firing")], "100 steps before the checkpoint, and 200 after"
+    assert trainer.states() == [(1300, "firing")], "it came at step 1000, and no more"
+
+
+def test_the_steps_that_were_rolled_back_do_not_count_as_silence():
+    """A loop that counts from the checkpoint on evaluates as many steps after it as it would have then."""
+    trainer = ScriptedTrainer(book("expr: absent(val_loss, 300)", top="signals: [val_loss]"))
+    for step in range(1, 1400):
+        if step == 1199:
+            restored(trainer, 601)
+        after = step if step < 1199 else step - 598
+        trainer.sample({"loss": 1.0} | ({"val_loss": 1.0} if after % 200 == 0 else {}))
+        if step == 601:
+            trainer.checkpoint()
+    assert trainer.states() == []
+
+
+@pytest.mark.parametrize("checkpoint", [599, 601, 999])
+def test_a_signal_that_came_in_the_steps_that_were_rolled_back_was_heard(checkpoint):
+    """The loop goes on counting, and so does the rhythm of its evaluations, wherever the checkpoint was taken."""
+    trainer = ScriptedTrainer(book("expr: absent(val_loss, 300)", top="signals: [val_loss]"))
+    for step in range(1, 1401):
+        trainer.sample({"loss": 1.0} | ({"val_loss": 1.0} if step % 200 == 0 else {}))
+        if step == checkpoint:
+            trainer.checkpoint()
+        if step == 1001:
+            restored(trainer, checkpoint)
+    assert trainer.states() == []
 
 
 @pytest.mark.parametrize(("unit", "wait"), [("steps", 300), ("seconds", 300), ("epochs", 3)])
