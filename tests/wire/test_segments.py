@@ -36,9 +36,10 @@ def test_what_is_appended_is_read_in_order_across_segments(tmp_path):
     assert reader.corrupt == 0
 
 
+@pytest.mark.parametrize("rests", [False, True])
 @given(st.lists(st.integers(0, 10**6), max_size=12), st.lists(st.integers(1, 40), min_size=1, max_size=60))
-def test_a_reader_close_behind_the_writer_keeps_the_half_line(tmp_path_factory, steps, cuts):
-    """Any splitting of the bytes into writes gives the same records."""
+def test_a_reader_close_behind_the_writer_keeps_the_half_line(tmp_path_factory, rests, steps, cuts):
+    """Any splitting of the bytes into writes gives the same records, and so it does to rest in between."""
     folder = tmp_path_factory.mktemp("torn")
     data = b"".join(encode(record(step)) for step in steps)
     reader = RecordReader(folder, decode_telemetry)
@@ -48,9 +49,35 @@ def test_a_reader_close_behind_the_writer_keeps_the_half_line(tmp_path_factory, 
             file.write(data[:cut])
             data = data[cut:]
             seen += read_all(reader)
+            if rests:
+                reader.rest()
         file.write(data)
     seen += read_all(reader)
     assert [r.step for r in seen] == steps
+    assert reader.corrupt == 0
+
+
+def test_a_reader_that_rests_goes_on_where_it_was(tmp_path, monkeypatch):
+    """In the same segment and in the next; and it needs no file handle to see that nothing came."""
+    first = SegmentWriter(tmp_path)
+    first.append(record(1))
+    reader = RecordReader(tmp_path, decode_telemetry)
+    assert [r.step for r in read_all(reader)] == [1]
+    reader.rest()
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "open", None)
+        assert reader.read() == []
+        reader.rest()
+        assert reader.read() == []
+    first.append(record(2))
+    assert [r.step for r in read_all(reader)] == [2]
+    reader.rest()
+    second = SegmentWriter(tmp_path)
+    second.append(record(3))
+    assert [r.step for r in read_all(reader)] == [3]
+    (tmp_path / "000002.jsonl").unlink()
+    reader.rest()
+    assert reader.read() == []
     assert reader.corrupt == 0
 
 

@@ -106,6 +106,7 @@ class SegmentReader:
         self._fd: int | None = None
         self._partial = b""
         self._skipping = False
+        self._resting: Position | None = None
 
     def read_lines(self) -> list[bytes]:
         """The complete lines that came since the last call, without their newlines; ``[]`` at the end.
@@ -113,6 +114,8 @@ class SegmentReader:
         Reads about a megabyte at most: call again until it returns nothing. A directory that is not there
         (yet, or any more) reads as empty.
         """
+        if self._resting is not None and not self._wake(self._resting):
+            return []
         while self._fd is not None or self._open_following():
             assert self._fd is not None
             data = os.read(self._fd, READ_BYTES)
@@ -138,6 +141,13 @@ class SegmentReader:
         os.lseek(self._fd, position.offset, os.SEEK_SET)
         return True
 
+    def rest(self) -> None:
+        """Hold no file open until the next read, which goes on here."""
+        if not self._skipping:
+            place = self.tell() or self._resting
+            self.close()
+            self._resting = place
+
     def seek_to_end(self) -> None:
         """Pass over everything there is now: only what comes later will be read."""
         numbers = segment_numbers(self.directory)
@@ -149,9 +159,21 @@ class SegmentReader:
         os.lseek(self._fd, 0, os.SEEK_END)
 
     def close(self) -> None:
+        self._resting = None
         if self._fd is not None:
             os.close(self._fd)
             self._fd = None
+
+    def _wake(self, place: Position) -> bool:
+        """Open the file again, where there is something new: else not even a file handle is needed."""
+        try:
+            grown = os.stat(segment_path(self.directory, place.segment)).st_size > place.offset
+        except FileNotFoundError:
+            grown = False
+        if not grown and (self._next_path is None or not os.access(self._next_path, os.F_OK)):
+            return False
+        self.seek(place)
+        return True
 
     def _split(self, data: bytes) -> list[bytes]:
         *lines, rest = (self._partial + data).split(b"\n")
@@ -224,6 +246,10 @@ class RecordReader(Generic[_Record]):
 
     def seek_to_end(self) -> None:
         self._lines.seek_to_end()
+
+    def rest(self) -> None:
+        """As `SegmentReader.rest`."""
+        self._lines.rest()
 
     def close(self) -> None:
         self._lines.close()

@@ -136,6 +136,7 @@ class Driver:
             self._tell_feed(records)
             if self.has_ended:
                 self._firing.end(self._clock())
+                hold.telemetry.rest()
         return records
 
     def take_in(self, record: Input) -> Taken:

@@ -1,7 +1,9 @@
 """One run: lease, fold, and the order in which things are written."""
 
+import os
 import threading
 from collections.abc import Iterator
+from contextlib import suppress
 
 import pytest
 
@@ -224,6 +226,30 @@ def test_a_run_that_is_over_is_left_as_it_is(trainer: ScriptedTrainer, book: Rul
         assert driver.view().state == "ended"
         driver.close()
     assert len(openings_of(trainer.run)) == 1
+
+
+def test_a_run_that_is_over_keeps_no_telemetry_open(trainer: ScriptedTrainer, book: RuleBook) -> None:
+    """There may be many of them, and a process may have so many files. What comes after all is followed."""
+    trainer.goodbye()
+    trainer.close()
+    driver = Driver(trainer.run, book)
+    driver.drain(0.0)
+    driver.poll(0.0)
+    assert not any(str(trainer.run.telemetry) in path for path in _open_files())
+    trainer.hello()
+    trainer.sample(loss=1.0, grad_norm=50.0)
+    assert driver.poll(0.0)
+    assert driver.view().state == "driven"
+    assert len(interventions_of(trainer.run)) == 1
+    driver.close()
+
+
+def _open_files() -> list[str]:
+    found = []
+    for fd in os.listdir("/proc/self/fd"):
+        with suppress(FileNotFoundError):
+            found.append(os.readlink(f"/proc/self/fd/{fd}"))
+    return found
 
 
 def test_a_run_that_comes_back_is_opened_again(trainer: ScriptedTrainer, book: RuleBook) -> None:
