@@ -5,14 +5,14 @@ A Tab may cost a moment, but says nothing and never fails: where nobody answers,
 
 from collections.abc import Callable
 from functools import wraps
-from pathlib import Path
 from typing import Any, get_args
 
 import click
 from click.shell_completion import CompletionItem
 
+from trainguard_monitor.cli.runs import RUNS
+
 PATIENCE_SECONDS = 1.0
-RUNS = Path("runs")
 
 _Complete = Callable[[click.Context, click.Parameter, str], list[CompletionItem]]
 

@@ -34,7 +34,7 @@ if TYPE_CHECKING:
 EPILOG = """\b
 Exit codes:
   0  stopped by SIGTERM or SIGINT, every run read to its end
-  2  the command line, a rule file, the token file, the webhook file, an address or RUNS_DIR is no good
+  2  the command line, a file that it names, an address or RUNS_DIR is no good
   3  RUNS_DIR is a single run, and another monitor drives it
 """
 

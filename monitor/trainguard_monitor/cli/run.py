@@ -22,6 +22,7 @@ from trainguard_monitor.cli.options import (
     token_file_option,
     webhook_file_option,
 )
+from trainguard_monitor.cli.runs import RUNS
 
 if TYPE_CHECKING:
     from trainguard_monitor.logs import LogFormat
@@ -35,7 +36,7 @@ LOOK_SECONDS = 0.2
 EPILOG = """\b
 Exit codes:
   the training's own; 128 + N when signal N killed it
-  2    the command line, a rule file, the token file, the webhook file or an address is no good; nothing was started
+  2    the command line, a file that it names, an address or the directory of --runs is no good; nothing was started
   126  COMMAND can't be executed
   127  COMMAND was not found
 """
@@ -49,7 +50,7 @@ Exit codes:
     "--runs",
     "runs_dir",
     type=click.Path(path_type=Path, file_okay=False),
-    default=Path("runs"),
+    default=RUNS,
     show_default=True,
     help="Where the training makes its run directory; handed to it as TRAINGUARD_RUNS.",
 )

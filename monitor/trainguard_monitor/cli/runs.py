@@ -1,4 +1,4 @@
-"""Run directories that are named on the command line."""
+"""Run directories that are named on the command line, and where runs are if none is."""
 
 import os
 from contextlib import suppress
@@ -9,6 +9,8 @@ from trainguard_monitor.cli.faults import Fault
 
 if TYPE_CHECKING:
     from trainguard_wire import RunDirectory
+
+RUNS = Path("runs")
 
 
 def run_directory(path: Path) -> "RunDirectory":

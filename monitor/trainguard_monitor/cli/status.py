@@ -10,13 +10,13 @@ import click
 
 from trainguard_monitor.cli.faults import Fault, Unreachable
 from trainguard_monitor.cli.options import url_option
+from trainguard_monitor.cli.runs import RUNS
 from trainguard_monitor.cli.settings import strength
 
 if TYPE_CHECKING:
     from trainguard_monitor.client import Client
     from trainguard_monitor.recorded.glance import Glance
 
-RUNS = Path("runs")
 EVERY_SECONDS = 1.0
 EPILOG = """\b
 Exit codes:
