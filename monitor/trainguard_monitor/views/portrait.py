@@ -37,7 +37,7 @@ def view_of(
         latency_seconds=tally.latencies.seconds.copy(),
         latency_steps=tally.latencies.steps.copy(),
         received=dict(tally.received),
-        corrupt=hold.telemetry.corrupt if hold else 0,
+        corrupt=hold.telemetry.corrupt if hold else None,
         late=engine.late,
         trainer_lost=tally.trainer_lost,
         write_failures=hold.outbox.failures if hold else 0,

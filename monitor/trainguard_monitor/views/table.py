@@ -33,7 +33,8 @@ class RunView:
 
     ``signals`` holds the last value of each, NaN and infinities included. Counts cover the whole telemetry, or what
     has been read of it while ``catching_up``.
-    ``requests`` are interventions that wait for a person, by id. Of the others see `Course`.
+    ``requests`` are interventions that wait for a person, by id. ``corrupt`` is None while nobody reads the telemetry.
+    Of the others see `Course`.
     """
 
     run: str
@@ -60,7 +61,7 @@ class RunView:
     latency_seconds: Distribution = field(default_factory=lambda: Distribution(SECONDS))
     latency_steps: Distribution = field(default_factory=lambda: Distribution(STEPS))
     received: Mapping[str, int] = field(default_factory=dict)
-    corrupt: int = 0
+    corrupt: int | None = None
     late: int = 0
     trainer_lost: int = 0
     write_failures: int = 0

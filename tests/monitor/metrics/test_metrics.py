@@ -70,6 +70,15 @@ def test_counters_survive_a_restart(driver: Driver, trainer: ScriptedTrainer, bo
     again.close()
 
 
+def test_no_counter_begins_anew_where_a_run_is_lost(driver: Driver) -> None:
+    """Corrupt lines are counted by who reads them: meanwhile there is a gap, which `increase()` bridges."""
+    assert 'trainguard_records_corrupt_total{run="a"} 1.0' in _text(driver.view())
+    driver.fail()
+    assert "trainguard_records_corrupt_total{" not in _text(driver.view())
+    driver.drain(0.0)
+    assert 'trainguard_records_corrupt_total{run="a"} 1.0' in _text(driver.view())
+
+
 def test_lost_records_add_up_over_trainer_processes(trainer: ScriptedTrainer, book: RuleBook) -> None:
     """Each trainer process counts from its hello on; the total is over all of them."""
     driver = Driver(trainer.run, book)
