@@ -338,12 +338,12 @@ def test_a_run_that_is_taken_up_anew_notifies_once(notifying: RuleBook, trainer:
         driver.drain(1.0)
         driver.fail()
         hook.released.set()
-        until(lambda: taken == ["held"])
+        until(lambda: taken == ["behind"])
         driver.drain(2.0)
         driver.drain(3.0)
         driver.close()
         webhooks.close(5)
-    assert taken == ["held", "taken"]
+    assert taken == ["behind", "taken"]
     assert hook.ids == ["Explosion.0.1.1"]
     assert endings(trainer) == [("Explosion.0.1.1", "applied")]
 
