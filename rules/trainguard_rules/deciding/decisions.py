@@ -21,7 +21,8 @@ from trainguard_rules.deciding.restores import RestoreBar
 from trainguard_rules.deciding.scene import Scene
 from trainguard_rules.durations import Moment
 from trainguard_rules.output import Output
-from trainguard_rules.rulebook import MANUAL, PlannedAction
+from trainguard_rules.rulebook import MANUAL, PlannedAction, Verify
+from trainguard_rules.watching.verification import Trial
 from trainguard_rules.watching.watch import Uncomputable, Watch
 from trainguard_wire.control import Intervention
 from trainguard_wire.journal import AlertNotice, Approval, Decision, Delivered, Input, Order, Verification
@@ -62,8 +63,7 @@ class Decisions:
         rule = watch.rule
         situation = self._situation(watch, scene)
         answer = policy.ask(rule, watch.memory, situation, "" if watch.trigger is None else watch.trigger.reason)
-        if answer.verdict == "hold_limit" and self._may_escalate(watch, situation):
-            self._escalate(watch, scene, answer.reason)
+        if answer.verdict == "hold_limit" and self._escalate(watch, answer.reason, situation, scene):
             return
         actions, answer = _computed(watch, rule.actions, answer, scene)
         if answer.verdict in ("act", "observe"):
@@ -80,27 +80,21 @@ class Decisions:
         trial, verify = watch.trial, watch.rule.verify
         if trial is None or verify is None or trial.since is None:
             return
-        if not trial.failed:
-            helped = watch.verified(scene.values, scene.now)
-            if not helped and not verify.within.passed(trial.since, scene.now):
-                return
+        late, helped = trial.failed, bool(watch.verified(scene.values, scene.now))
+        if not helped and not late and not verify.within.passed(trial.since, scene.now):
+            return
+        if helped or not late:
             trial.failed = not helped
-            reason = verify.clause.source if helped else f"not within {verify.within}: {verify.clause.source}"
-            self._verified(watch, trial.intervention, bool(helped), reason, scene)
-        situation = self._situation(watch, scene)
-        remedy = watch.rule.escalate if verify.otherwise == "escalate" else ()
-        if trial.failed and policy.obstacle(watch.rule, remedy, situation):
-            return  # first things first: the remedy follows when nothing stands in its way
-        if trial.failed and self._past is not None and (verify.otherwise == "revert" or not watch.escalated):
-            return  # what followed is on record
+            said = f"after all: {verify.clause.source}" if late else verify.clause.source
+            reason = said if helped else f"not within {verify.within}: {said}"
+            self._verified(watch, trial.intervention, helped, reason, scene)
+        if not helped:
+            self._remedy(watch, trial, verify, scene)
+            return
+        if request := self.requests.find(trial.remedy):
+            record = Record(step=scene.now.step, generation=scene.generation, time=scene.now.time)
+            self.requests.withdraw(request, record, "it helped after all", scene.output)
         watch.begin_trial(None)
-        if trial.failed and remedy and not watch.escalated:
-            self._escalate(watch, scene, f"{trial.intervention.id} did not help")
-        elif trial.failed and verify.otherwise == "revert":
-            answer = policy.go(watch.rule, f"reverted: {trial.intervention.id} did not help")
-            reversal = plan(watch, (), scene, answer.reason, REVERT)
-            if actions := trial.undoing(reversal.id):
-                self._answer(watch, again(reversal, actions=actions), answer, scene, first=False)
 
     def acknowledge(self, ack: Ack, epoch: int | None, output: Output) -> None:
         """Take in what the trainer says of an action."""
@@ -115,7 +109,7 @@ class Decisions:
     def approve(self, approval: Approval, scene: Scene) -> None:
         """Take in a person's answer. One that comes too late, or to nothing that was asked, changes nothing."""
         request = self.requests.find(approval.intervention)
-        if request is None:
+        if request is None or (self._past is None and not request.is_asked):
             return
         if approval.approved:
             request.approved = approval.by
@@ -165,7 +159,7 @@ class Decisions:
                 self.requests.withdraw(request, record, f"the rule's mode is {request.watch.rule.mode} now", output)
             elif record.step > request.intervention.expires_step:
                 self.requests.withdraw(request, record, "nobody approved it in time", output)
-            elif request.watch.state == "inactive":
+            elif request.first and request.watch.state == "inactive":
                 self.requests.withdraw(request, record, "the incident is over", output)
             elif request.approved:
                 self._act_on_approval(request, scene)
@@ -191,17 +185,49 @@ class Decisions:
             restores_from=self.bar.open_from(settle.amount if settle.unit == "steps" else 1),
         )
 
-    def _may_escalate(self, watch: Watch, situation: policy.Situation) -> bool:
-        """An escalation asks what the rule itself asks, but for its cooldown and its limit."""
-        rule = watch.rule
-        return bool(rule.escalate) and not watch.escalated and policy.obstacle(rule, rule.escalate, situation) is None
+    def _remedy(self, watch: Watch, trial: Trial, verify: Verify, scene: Scene) -> None:
+        """It did not help: what else there is to do, as soon as nothing objects, until the trainer has heard of it."""
+        reverts = verify.otherwise == "revert"
+        if trial.remedy:
+            under_way = {i.id for i in self.interventions.flight.interventions}
+            if trial.remedy not in under_way and self.requests.find(trial.remedy) is None:
+                watch.begin_trial(None)
+        elif not trial.undoings if reverts else watch.escalation:
+            watch.begin_trial(None)  # nothing to take back, or to escalate to
+        elif self._past is None:
+            situation, why = self._situation(watch, scene), f"{trial.intervention.id} did not help"
+            if not reverts:
+                self._escalate(watch, why, situation, scene)
+            elif policy.obstacle(watch.rule, (), situation) is None:
+                answer = policy.go(watch.rule, f"reverted: {why}")
+                reversal = plan(watch, (), scene, answer.reason, REVERT)
+                trial.remedy = reversal.id
+                actions = trial.undoing(reversal.id)
+                self._answer(watch, again(reversal, actions=actions), answer, scene, first=False)
 
-    def _escalate(self, watch: Watch, scene: Scene, why: str) -> None:
-        watch.escalated = True
-        answer = policy.go(watch.rule, f"escalation: {why}")
-        actions, answer = _computed(watch, watch.rule.escalate, answer, scene)
-        escalation = plan(watch, actions, scene, answer.reason, ESCALATE)
-        self._answer(watch, escalation, answer, scene, first=False)
+    def _escalate(self, watch: Watch, why: str, situation: policy.Situation, scene: Scene) -> bool:
+        """Escalate, once in an incident, if nothing objects but cooldown and limit; whether that was done.
+
+        An escalation that can't be carried out is said to be so, once in an incident too.
+        """
+        rule = watch.rule
+        if not rule.escalate or watch.escalation:
+            return False
+        answer = policy.obstacle(rule, rule.escalate, situation) or policy.go(rule, f"escalation: {why}")
+        actions, answer = _computed(watch, rule.escalate, answer, scene)
+        objection = answer.verdict.startswith("hold_")
+        if objection and (answer.verdict != "hold_unsupported" or watch.objected):
+            return False
+        reason = f"escalation: {answer.reason}" if objection else answer.reason
+        escalation = plan(watch, actions, scene, reason, ESCALATE)
+        if objection:
+            watch.objected = True
+        else:
+            watch.escalation = escalation.id
+            if watch.trial is not None and watch.trial.failed:
+                watch.trial.remedy = escalation.id
+        self._answer(watch, escalation, Answer(answer.verdict, reason), scene, first=False)
+        return not objection
 
     def _recall(self, decision: Decision, scene: Scene) -> None:
         if decision.rule == MANUAL:

@@ -26,10 +26,15 @@ def remember(watch: Watch, decision: Decision, now: Moment, *, first: bool, appr
     watch.decided = decision
     if decision.verdict == "observe" and watch.rule.mode != "observe":
         return  # nothing was done, and now the rule may
+    identity = identity_of(decision.actions)
     if not first and not approved:
+        if decision.verdict == "hold_unsupported":
+            watch.objected = True
+            return
         if watch.trial is not None and watch.trial.failed:
-            watch.begin_trial(None)
-        watch.escalated = watch.escalated or identity_of(decision.actions).endswith(ESCALATE)
+            watch.trial.remedy = identity
+        if identity.endswith(ESCALATE):
+            watch.escalation = identity
         return
     if decision.verdict in ("act", "observe"):
         watch.memory.add(watch.rule, now)

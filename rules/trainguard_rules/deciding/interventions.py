@@ -124,11 +124,13 @@ class Interventions:
     def _heard(self, watch: Watch | None, intervention: Intervention, status: OutcomeStatus) -> None:
         if watch is None:  # a person ordered it, or the rule is gone
             return
+        trial = watch.trial
         if status in ("lost", "expired"):  # it never reached the trainer, and counts for nothing
             watch.memory.forget(intervention.step)
-            if watch.trigger is not None:
-                watch.trigger.ask_again()
+            watch.retry(intervention.id)
         else:
             watch.heard = True
-        if status != "applied" and watch.trial is not None and watch.trial.intervention.id == intervention.id:
+            if trial is not None and trial.remedy == intervention.id:
+                watch.begin_trial(None)
+        if status != "applied" and trial is not None and trial.intervention.id == intervention.id:
             watch.begin_trial(None)

@@ -6,16 +6,18 @@ The questions are asked in one order, the first that objects gives the verdict: 
 effect, or would a restore be one too many (``hold_settling``, see `restores`), has the rule acted too recently
 (``hold_cooldown``) or too often (``hold_limit``)? If nothing objects the rule acts; or, in mode ``approve``, asks
 a person (``await_approval``); or, in mode ``observe``, says that it would have acted, which for its cooldown and
-limit counts the same.
+limit counts the same, and for settling.
+
+A rule that only notifies does nothing to the training, so that nothing under way stands in its way. Where it has no
+cooldown, it tells of an incident once (``hold_cooldown``).
 """
 
-from collections import deque
 from collections.abc import Collection, Iterable, Sequence
-from dataclasses import dataclass, field
 from typing import NamedTuple
 
 from trainguard_rules.durations import Moment, elapsed
 from trainguard_rules.rulebook import PlannedAction, Rule, restores
+from trainguard_rules.watching.memory import Memory
 from trainguard_wire.control import Intervention
 from trainguard_wire.journal import Mode, Verdict
 
@@ -25,33 +27,6 @@ class Answer(NamedTuple):
 
     verdict: Verdict
     reason: str
-
-
-@dataclass(slots=True)
-class Memory:
-    """When a rule has acted, as far back as its limit looks."""
-
-    acted: deque[Moment] = field(default_factory=deque)
-
-    def add(self, rule: Rule, now: Moment) -> None:
-        self.acted.append(now)
-        self._forget(rule, now)
-
-    def forget(self, step: int) -> None:
-        """What was decided at ``step`` never reached the trainer: it counts for nothing."""
-        self.acted = deque(moment for moment in self.acted if moment.step != step)
-
-    def count(self, rule: Rule, now: Moment) -> int:
-        self._forget(rule, now)
-        return len(self.acted)
-
-    def _forget(self, rule: Rule, now: Moment) -> None:
-        if rule.limit is None:
-            while len(self.acted) > 1:
-                self.acted.popleft()
-        elif rule.limit.per is not None:
-            while len(self.acted) > 1 and rule.limit.per.passed(self.acted[0], now):
-                self.acted.popleft()
 
 
 class Situation(NamedTuple):
@@ -70,27 +45,12 @@ def ask(rule: Rule, memory: Memory, situation: Situation, reason: str = "") -> A
     now = situation.now
     return (
         obstacle(rule, rule.actions, situation)
+        or _just_said(rule, memory, now)
+        or _has_told(rule, memory)
         or _too_soon(rule, memory, now)
         or _too_often(rule, memory, now)
         or go(rule, f"{rule.source} held for {rule.for_}" if rule.for_.amount else reason or rule.source)
     )
-
-
-def cooldown_left(rule: Rule, memory: Memory, now: Moment) -> float:
-    """How much of the cooldown is left, in its unit; all of it where the epoch is not known."""
-    if not memory.acted:
-        return 0.0
-    gone = elapsed(memory.acted[-1], now, rule.cooldown.unit)
-    return float(rule.cooldown.amount) if gone != gone else max(0.0, rule.cooldown.amount - gone)
-
-
-def limit_left(rule: Rule, memory: Memory, now: Moment | None) -> int | None:
-    """How often the rule may still act; None where nothing limits it."""
-    limit = rule.limit
-    if limit is None or now is None:
-        return limit and limit.times
-    spent = sum(limit.per is None or not limit.per.passed(moment, now) for moment in memory.acted)
-    return max(0, limit.times - spent)
 
 
 def obstacle(rule: Rule, actions: Sequence[PlannedAction], situation: Situation) -> Answer | None:
@@ -99,8 +59,8 @@ def obstacle(rule: Rule, actions: Sequence[PlannedAction], situation: Situation)
         return answer
     if situation.inhibited and rule.unless is not None:
         return Answer("hold_inhibited", f"unless: {rule.unless.source}")
-    if actions and all(action.model.by_monitor for action in actions):
-        return None  # nothing is done to the training
+    if only_tells(actions):
+        return None
     return under_way(situation.in_flight, situation.now) or _unsettled(rule, actions, situation)
 
 
@@ -140,6 +100,29 @@ def _unsettled(rule: Rule, actions: Sequence[PlannedAction], situation: Situatio
         reason = f"no new good checkpoint since the last restores: not before step {situation.restores_from}"
         return Answer("hold_settling", reason)
     return None
+
+
+def only_tells(actions: Sequence[PlannedAction]) -> bool:
+    """Whether there are actions, and nothing is done to the training."""
+    return bool(actions) and all(action.model.by_monitor for action in actions)
+
+
+def _just_said(rule: Rule, memory: Memory, now: Moment) -> Answer | None:
+    """A rule that only observes settles by what it said, as it would by what it had done."""
+    if rule.mode != "observe" or only_tells(rule.actions) or not memory.acted:
+        return None
+    last = memory.acted[-1]
+    if rule.settle.passed(last, now):
+        return None
+    gone = elapsed(last, now, rule.settle.unit)
+    return Answer("hold_settling", f"{gone:.0f} of {rule.settle} since it would have acted, at step {last.step}")
+
+
+def _has_told(rule: Rule, memory: Memory) -> Answer | None:
+    """A rule that only notifies, and has no cooldown, does so once in an incident; of alerts, each once."""
+    if rule.cooldown.amount or rule.alert is not None or not memory.lately or not only_tells(rule.actions):
+        return None
+    return Answer("hold_cooldown", "it has told of this incident; with a cooldown it would go on telling")
 
 
 def _too_soon(rule: Rule, memory: Memory, now: Moment) -> Answer | None:

@@ -55,10 +55,13 @@ class Requests:
         return any(request.watch is watch for request in self._open.values())
 
     def withdraw(self, request: Request, record: Record, reason: str, output: Output, *, denied: bool = False) -> None:
-        """It comes to nothing. What a person has ``denied`` an alert does not ask for again."""
+        """It comes to nothing. What a person has ``denied`` is not asked for again in this incident or trial."""
         del self._open[request.intervention.id]
         watch = request.watch
         watch.verdict = None
-        if watch.trigger is not None and not denied:
-            watch.trigger.ask_again()
+        moot = denied or watch.state == "inactive"
+        if moot and watch.trial is not None and watch.trial.remedy == request.intervention.id:
+            watch.begin_trial(None)
+        if not denied:
+            watch.retry(request.intervention.id)
         output.journal.extend(withdrawn(record, request.intervention, reason))

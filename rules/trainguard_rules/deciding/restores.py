@@ -10,7 +10,7 @@ HIGHEST = 40
 
 
 class RestoreBar:
-    """``allows`` a restore at a step, or says from which step on it would."""
+    """How far the next restore is away. ``height`` counts the restores that no new ground has been gained for."""
 
     def __init__(self) -> None:
         self.height = 0

@@ -127,11 +127,17 @@ class Program:
         value = self._bound(values, *now.clock)
         return float(value) if value - value == 0.0 else None
 
-    def capture(self, values: Values, now: Moment) -> None:
-        """An incident begins: ``at_onset`` keeps what there is now."""
-        for statistic, needed, measure in self._onsets:
-            if needed <= values.keys():
-                statistic.capture(measure(values, *now.clock))
+    def onset(self, values: Values, now: Moment) -> list[float | None]:
+        """What ``at_onset`` has to keep of an incident that begins now; None where a signal has not been seen."""
+        return [measure(values, *now.clock) if needed <= values.keys() else None for _, needed, measure in self._onsets]
+
+    def capture(self, onset: list[float | None]) -> None:
+        """An incident began: ``at_onset`` is what was kept of it."""
+        for (statistic, _, _), x in zip(self._onsets, onset, strict=True):
+            if x is None:
+                statistic.reset()
+            else:
+                statistic.capture(x)
 
     def release(self) -> None:
         """Frozen references begin anew to count how long they have been frozen."""

@@ -18,15 +18,17 @@ class Undoing(NamedTuple):
 
 @dataclass
 class Trial:
-    """``since`` is when the last action took effect, None while some are still awaited.
+    """``since`` is when the newest action to take effect did, None before the first.
 
-    ``undoings`` take back what took effect and can be taken back, in the order in which it did.
+    ``undoings`` take back what took effect and can be taken back, in the order in which it did. ``remedy`` is the id of
+    what was decided because it did not help, "" as long as nothing was.
     """
 
     intervention: Intervention
     since: Moment | None = None
     undoings: list[Undoing] = field(default_factory=list)
     failed: bool = False
+    remedy: str = ""
 
     @property
     def actions(self) -> frozenset[str]:

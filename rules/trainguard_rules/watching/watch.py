@@ -5,12 +5,12 @@ from typing import Any, NamedTuple
 
 from pydantic import ValidationError
 
-from trainguard_rules.deciding.policy import Memory, cooldown_left, limit_left
 from trainguard_rules.durations import Moment
 from trainguard_rules.expr import Program, compile_program
 from trainguard_rules.rulebook import Clause, PlannedAction, Rule
 from trainguard_rules.watching.alerting import Trigger
 from trainguard_rules.watching.alerts import advance
+from trainguard_rules.watching.memory import Memory, cooldown_left, limit_left
 from trainguard_rules.watching.template import fill
 from trainguard_rules.watching.verification import Trial
 from trainguard_wire.journal import AlertState, Decision, Mode, Transition, Verdict
@@ -58,8 +58,9 @@ class Watch:
     """A rule and everything that changes about it. ``evaluations`` and ``unknown`` count results.
 
     ``quiet`` says that there is nothing to look after: inactive, and no intervention on trial. In an incident,
-    ``called`` says that the rule decided to act, ``heard`` that the trainer answered, ``escalated`` that it has
-    played its last card. ``trigger`` is what fires it where no expression does.
+    ``called`` says that the rule decided to act, ``heard`` that the trainer answered, ``escalation`` is the id of the
+    intervention by which it has played its last card, "" before, and ``objected`` says that it is on record that this
+    can't be carried out. ``trigger`` is what fires it where no expression does.
     """
 
     def __init__(self, rule: Rule, index: int) -> None:
@@ -87,6 +88,8 @@ class Watch:
         self.last_true: Moment | None = None
         self.verdict: Verdict | None = None
         self.decided: Decision | None = None
+        self.objected = False
+        self._onset: list[float | None] | None = None  # what `verify` keeps of it, for the next trial
         self.calm()
 
     def _program(self, clause: Clause | None, letter: str) -> Program | None:
@@ -125,6 +128,7 @@ class Watch:
             self.last_true = now
             if before == "inactive":
                 self.onset = now
+                self.objected = self.memory.lately = False
                 self._capture(values, now)
         staying = condition if before != "firing" else self._stays(condition, values, now)
         self.state = advance(
@@ -158,11 +162,12 @@ class Watch:
         """Back to inactive: the incident is over, references may learn again."""
         self.state, self.verdict = "inactive", None
         self.onset = self.last_true = None
-        self.called = self.heard = self.escalated = False
+        self.called = self.heard = False
+        self.escalation = ""
         self.quiet = self.trial is None
         self.release()
         for program in self.programs:
-            if program is not self.verify:  # the trial outlives the incident
+            if program is not self.verify:  # a trial outlives the incident
                 program.forget_onset()
 
     def release(self) -> None:
@@ -171,8 +176,20 @@ class Watch:
             program.release()
 
     def begin_trial(self, trial: Trial | None) -> None:
+        """``verify`` is about the incident at hand from now on. None: no intervention is on trial any more."""
         self.trial = trial
+        if trial is not None and self.verify is not None and self._onset is not None:
+            self.verify.capture(self._onset)
         self.quiet = self.state == "inactive" and trial is None
+
+    def retry(self, intervention: str) -> None:
+        """What was decided never reached the trainer, or no person answered it: it may be decided again."""
+        if self.trigger is not None:
+            self.trigger.ask_again()
+        if self.escalation == intervention:
+            self.escalation = ""
+        if self.trial is not None and self.trial.remedy == intervention:
+            self.trial.remedy = ""
 
     def start_trial_afresh(self, action: str) -> None:
         """An action of the intervention on trial took effect: ``verify`` is to look at what comes after."""
@@ -247,7 +264,7 @@ class Watch:
         """As on the first day, with the run beginning after ``step``."""
         for program in self.programs:
             program.reset(step)
-        self.memory, self.trial, self.decided = Memory(), None, None
+        self.memory, self.trial, self.decided, self._onset, self.objected = Memory(), None, None, None, False
         if self.trigger is not None:
             self.trigger.ask_again()
         self.calm()
@@ -261,8 +278,10 @@ class Watch:
 
     def _capture(self, values: dict[str, float], now: Moment) -> None:
         for program in self.programs:
-            if program is not self.verify or self.trial is None:
-                program.capture(values, now)
+            if program is self.verify:
+                self._onset = program.onset(values, now)
+            else:
+                program.capture(program.onset(values, now))
 
 
 def _ask(program: Program, values: dict[str, float], now: Moment) -> bool | None:

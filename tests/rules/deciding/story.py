@@ -21,7 +21,7 @@ from trainguard_wire.chain import Chain
 
 RULES = """
 settle: 3 steps
-signals: [grad]
+signals: [grad, rare]
 checkpoints: {good_after: 5 steps}
 groups:
   - name: g
@@ -37,6 +37,13 @@ groups:
         verify: {expr: "loss < at_onset(mean(loss, 5)) * 1.5", within: 6 steps}
         escalate: [{scale_lr: {factor: 0.1}}]
         labels: {severity: critical}
+      - guard: AsksBack
+        expr: grad > 4
+        mode: approve
+        actions: [{scale_lr: {factor: 0.5}}]
+        cooldown: 6 steps
+        expires: 12 steps
+        verify: {expr: "grad < 0.1", within: 2 steps, otherwise: revert}
       - guard: Reverts
         expr: grad > 3
         actions: [{scale_lr: {factor: 0.5}}]
@@ -65,6 +72,16 @@ groups:
         actions: [{scale_lr: {factor: 0.9}}]
         cooldown: 12 steps
         expires: 7 steps
+      - guard: Cannot
+        expr: loss > 30
+        actions: [{skip_steps: {count: 2}}]
+        cooldown: 15 steps
+        unless: grad > 2.2
+        verify: {expr: "loss < at_onset(loss) / 20", within: 3 steps}
+        escalate: [{set_lr: {lr: "median(rare, 3)"}}]
+      - guard: TellsOnce
+        expr: loss > 2
+        actions: [{notify: {to: oncall}}]
       - guard: Tells
         expr: grad > 4
         actions: [{notify: {to: oncall}}]
@@ -93,6 +110,8 @@ def story(seed: int, steps: int = 160) -> tuple[list[Came], list[list[Derived]]]
         fault = max(0, fault - 1) or (chance.randrange(1, 12) if chance.random() < 0.1 else 0)
         spiking = fault > 0 and chance.random() < 0.9
         values = {"loss": chance.uniform(1, 40 if spiking else 3), "grad": chance.uniform(0, 6 if spiking else 2.5)}
+        if step > 110 and step % 3 == 0:
+            values["rare"] = 0.1
         feed(sample(step, values, generation))
         if step % 9 == 0:
             feed(saved(step, generation))

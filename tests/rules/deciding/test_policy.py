@@ -4,9 +4,10 @@ import pytest
 
 from tests.support.telemetry import ScriptedTrainer, hello, sample
 from trainguard_rules import Engine, load_text
-from trainguard_rules.deciding.policy import Memory, Situation, ask
+from trainguard_rules.deciding.policy import Situation, ask
 from trainguard_rules.durations import Duration, Limit, Moment
 from trainguard_rules.rulebook import Clause, Rule
+from trainguard_rules.watching.memory import Memory
 from trainguard_wire import AlertNotice, Decision, Goodbye, Intervention
 
 
@@ -146,6 +147,28 @@ def test_observe_says_what_it_would_have_done_and_does_nothing():
     first = next(trainer.of(Decision))
     assert [a.kind for a in first.actions] == ["scale_lr"]
     assert first.intervention is None
+
+
+def test_a_rule_that_observes_settles_by_what_it_said():
+    """As it would by what it had done: not a line on each sample of an incident."""
+    body = "expr: loss > 1, actions: [{scale_lr: {factor: 0.5}}]"
+    watching = ScriptedTrainer(rules(body, top="mode: observe")).run("loss", [2.0] * 100)
+    acting = ScriptedTrainer(rules(body, top="")).run("loss", [2.0] * 100)
+    assert watching.verdicts()[:3] == [(1, "observe"), (2, "hold_settling"), (11, "observe")]
+    assert watching.verdicts() == [(step, verdict.replace("act", "observe")) for step, verdict in acting.verdicts()]
+    reason = list(watching.of(Decision))[1].reason
+    assert reason == "1 of 10 steps since it would have acted, at step 1"
+
+
+@pytest.mark.parametrize("mode", ["act", "observe"])
+def test_a_rule_that_only_notifies_does_so_once_in_an_incident(mode):
+    """Without a cooldown; with one, as often as that says."""
+    body = f"expr: loss > 1, mode: {mode}, actions: [{{notify: {{to: x}}}}]"
+    trainer = ScriptedTrainer(rules(body)).run("loss", [2.0] * 50 + [0.0] + [2.0] * 50)
+    assert trainer.verdicts() == [(1, mode), (2, "hold_cooldown"), (52, mode), (53, "hold_cooldown")]
+    assert len(trainer.engine.notifications.unsent) == (2 if mode == "act" else 0)
+    trainer = ScriptedTrainer(rules(f"{body}, cooldown: 20 steps")).run("loss", [2.0] * 50)
+    assert [step for step, verdict in trainer.verdicts() if verdict == mode] == [1, 21, 41]
 
 
 def test_an_intervention_nobody_acknowledges_is_lost_when_it_expires():
