@@ -115,12 +115,12 @@ def test_the_table(runs: Path, url: str, new_trainer: NewTrainer) -> None:
 def test_a_run_that_is_only_observed(runs: Path, book: RuleBook, trainer: ScriptedTrainer) -> None:
     """How often rules would have acted."""
     driver = Driver(trainer.run, book.with_mode("observe"))
-    trainer.samples(11, loss=1.0, grad_norm=50.0)
+    trainer.samples(21, loss=1.0, grad_norm=50.0)
     driver.drain(0.0)
     driver.close()
     lines = [line.strip() for line in status(runs).stdout.splitlines()]
     assert "rules that only observe would have acted 3 times" in lines
-    assert lines[-1] == "last decision, step 11: GradientExplosion would have acted: scale_lr by 0.5"
+    assert lines[-1] == "last decision, step 21: GradientExplosion would have acted: scale_lr by 0.5"
 
 
 def test_a_run_that_waits_and_one_that_failed(runs: Path, new_trainer: NewTrainer) -> None:
