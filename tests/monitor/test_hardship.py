@@ -1,11 +1,13 @@
 """What one directory, one request or one run must not do to the monitor: end it."""
 
 import ctypes
+import errno
 import os
 import resource
 import signal
 import subprocess
 import sys
+import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -19,7 +21,7 @@ from trainguard_monitor.daemon import Daemon
 from trainguard_monitor.following.driver import Driver
 from trainguard_monitor.http.app import build_app
 from trainguard_rules import RuleBook
-from trainguard_wire import Approval
+from trainguard_wire import Approval, Lease
 
 TRAINGUARD = [sys.executable, "-m", "trainguard_monitor"]
 PR_CAPBSET_DROP, CAP_DAC_OVERRIDE, CAP_DAC_READ_SEARCH = 24, 1, 2
@@ -154,6 +156,41 @@ def test_a_directory_that_can_not_be_looked_at(
         until(lambda: len(daemon.runs()) == 2)
     assert caplog.text.count("can't look for runs") == 1
     assert "Traceback" not in caplog.text
+
+
+def test_files_that_can_not_be_closed(
+    runs: Path, book: RuleBook, new_trainer: NewTrainer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A disk over the network may say only then that it is full: the run is let go of, and the others go on."""
+    bad, good = new_trainer("bad"), new_trainer("good")
+    poll, close = Driver.poll, os.close
+    full = threading.Event()
+
+    def faulty(driver: Driver, now: float) -> object:
+        if driver.run.name == "bad" and full.is_set():
+            raise OSError(errno.EIO, os.strerror(errno.EIO))
+        return poll(driver, now)
+
+    def closed_in_vain(fd: int) -> None:
+        is_journal = "/bad/journal/" in os.readlink(f"/proc/self/fd/{fd}")
+        close(fd)
+        if is_journal:
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr(Driver, "poll", faulty)
+    monkeypatch.setattr("trainguard_wire.segments.os.close", closed_in_vain)
+    with running(Daemon(runs, book)) as daemon:
+        for trainer in (bad, good):
+            trainer.hello()
+            trainer.sample(loss=1.0, grad_norm=50.0)
+        until(lambda: interventions_of(bad.run) and interventions_of(good.run))
+        full.set()
+        until(lambda: [view.state for view in daemon.runs()] == ["failed", "driven"])
+        Lease.take(bad.run.monitor_lock).release()
+        good.apply(interventions_of(good.run)[0])
+        good.samples(10)
+        good.sample(loss=1.0, grad_norm=50.0)
+        until(lambda: len(interventions_of(good.run)) == 2)
 
 
 def test_a_request_that_nobody_waits_for_any_more(

@@ -2,6 +2,7 @@
 
 import os
 import socket
+from contextlib import suppress
 
 from trainguard_wire.chain import Chain, last_chain
 from trainguard_wire.journal import Mode, Opened
@@ -49,9 +50,10 @@ class Hold:
         self.telemetry = self._run.read_telemetry()
 
     def release(self) -> None:
-        self.telemetry.close()
-        self.outbox.close()
-        self._lease.release()
+        """Let go of everything, also where a disk says only now that it did not take what was written."""
+        for let_go in (self.telemetry.close, self.outbox.close, self._lease.release):
+            with suppress(OSError):
+                let_go()
 
 
 def opened_here(*, time: float, version: str, rules: str, rules_sha256: str, from_record: int, mode: Mode) -> Opened:

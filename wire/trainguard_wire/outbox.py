@@ -74,8 +74,10 @@ class Outbox:
         self.failing = False
 
     def close(self) -> None:
-        self._journal.close()
-        self._control.close()
+        try:
+            self._journal.close()
+        finally:
+            self._control.close()
 
     def _write_journal(self) -> None:
         # One write each, so that a failure leaves no doubt about which records are there.

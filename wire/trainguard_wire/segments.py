@@ -74,9 +74,10 @@ class SegmentWriter:
         return self._fd is not None and os.fstat(self._fd).st_nlink == 0
 
     def close(self) -> None:
-        if self._fd is not None:
-            os.close(self._fd)
-            self._fd = None
+        """Raises `OSError` where only now it shows that the disk did not take it all. It is closed then, too."""
+        fd, self._fd = self._fd, None
+        if fd is not None:
+            os.close(fd)
 
     def _open_next(self) -> None:
         numbers = segment_numbers(self.directory)
