@@ -80,6 +80,11 @@ class Decisions:
         trial, verify = watch.trial, watch.rule.verify
         if trial is None or verify is None or trial.since is None:
             return
+        request = self.requests.find(trial.remedy)
+        if trial.remedy and request is None:  # told, or only said
+            if all(i.id != trial.remedy for i in self.interventions.flight.interventions):
+                watch.begin_trial(None)
+            return
         late, helped = trial.failed, bool(watch.verified(scene.values, scene.now))
         if not helped and not late and not verify.within.passed(trial.since, scene.now):
             return
@@ -91,7 +96,7 @@ class Decisions:
         if not helped:
             self._remedy(watch, trial, verify, scene)
             return
-        if request := self.requests.find(trial.remedy):
+        if request is not None:
             record = Record(step=scene.now.step, generation=scene.generation, time=scene.now.time)
             self.requests.withdraw(request, record, "it helped after all", scene.output)
         watch.begin_trial(None)
@@ -189,10 +194,8 @@ class Decisions:
         """It did not help: what else there is to do, as soon as nothing objects, until the trainer has heard of it."""
         reverts = verify.otherwise == "revert"
         if trial.remedy:
-            under_way = {i.id for i in self.interventions.flight.interventions}
-            if trial.remedy not in under_way and self.requests.find(trial.remedy) is None:
-                watch.begin_trial(None)
-        elif not trial.undoings if reverts else watch.escalation:
+            return  # a person was asked
+        if not trial.undoings if reverts else watch.escalation:
             watch.begin_trial(None)  # nothing to take back, or to escalate to
         elif self._past is None:
             situation, why = self._situation(watch, scene), f"{trial.intervention.id} did not help"

@@ -109,6 +109,13 @@ def test_a_remedy_that_had_to_wait_is_dropped_when_the_run_recovered():
     assert decided(waited) == ["G.0.1", "G.0.100.escalate"], "where it did not recover"
 
 
+def test_what_the_trainer_was_told_is_not_said_to_be_needless():
+    """It will be done, whatever the run looks like until then."""
+    trainer = ScriptedTrainer(book(ESCALATES), delay=3).run("loss", [12.0] + [5.0] * 8 + [0.5] * 9)
+    assert decided(trainer) == ["G.0.1", "G.0.9.escalate"]
+    assert [v.helped for v in trainer.of(Verification)] == [False]
+
+
 def test_a_request_is_withdrawn_when_the_run_recovered():
     """Before a person has answered."""
     trainer = ScriptedTrainer(book(REVERTS + "mode: approve"), changes={"scale_lr": (0.2, 0.1)})
