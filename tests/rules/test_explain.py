@@ -114,6 +114,31 @@ def test_rolling_windows_approval_and_missing_bounds_are_said():
     assert "There is no ceiling over the weight decay: the action has no 'max'." in text
 
 
+@pytest.mark.parametrize(
+    ("action", "follows"),
+    [
+        ("{scale_lr: {factor: 0.5}}", "If not, the numbers it changed are changed back."),
+        (
+            "{scale_lr: {factor: 0.5, recover_over: 9}}",
+            "If not, nothing more is done: what it changed comes back by itself.",
+        ),
+    ],
+)
+def test_what_revert_means_is_said(action, follows):
+    """For what comes back by itself it means nothing."""
+    text = f"groups: [{{name: g, rules: [{{guard: G, expr: loss > 1, actions: [{action}], verify: {{expr: loss < 1, "
+    text += "within: 5 steps, otherwise: revert}}]}]"
+    assert follows in " ".join((explain("G", load_text(text)) or "").split())
+
+
+def test_a_guard_that_only_notifies_tells_of_an_incident_once():
+    """Where it has no cooldown."""
+    text = "groups: [{name: g, rules: [{guard: G, expr: loss > 1, actions: [{notify: {to: x}}]COOLDOWN}]}]"
+    once = "Nothing else: it tells of an incident once."
+    assert once in (explain("G", load_text(text.replace("COOLDOWN", ""))) or "")
+    assert once not in (explain("G", load_text(text.replace("COOLDOWN", ", cooldown: 9 steps"))) or "")
+
+
 def test_an_expectation():
     """What is expected, and that nothing is done about it."""
     text = explain("LossDown", BOOK)

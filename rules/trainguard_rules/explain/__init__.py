@@ -6,6 +6,7 @@ Everything is read off the loaded rule, defaults included, so the words can't di
 from collections.abc import Iterable, Iterator
 from textwrap import fill
 
+from trainguard_rules.actions import REVERTIBLE
 from trainguard_rules.durations import Duration, Limit
 from trainguard_rules.explain import deeds, words
 from trainguard_rules.expr import Node
@@ -147,7 +148,14 @@ def _follows(rule: Rule) -> Iterator[str]:
     if verify := rule.verify:
         yield f"It helped if this becomes true within {verify.within} of taking effect: {verify.clause.source}"
         if verify.otherwise == "revert":
-            yield "If not, the numbers it changed are changed back."
+            takes_back = any(
+                a.kind in REVERTIBLE and getattr(a.model, "recover_over", None) is None for a in rule.actions
+            )
+            yield (
+                "If not, the numbers it changed are changed back."
+                if takes_back
+                else "If not, nothing more is done: what it changed comes back by itself."
+            )
         else:
             yield f"If not, it escalates, once in an incident: {escalation}."
     if rule.escalate and rule.limit:
@@ -155,7 +163,12 @@ def _follows(rule: Rule) -> Iterator[str]:
     if rule.alert is not None and not rule.verify:
         yield "The next alert of this kind is answered again."
     elif not rule.verify and not (rule.escalate and rule.limit):
-        yield _again(rule.cooldown)
+        tells = bool(rule.actions) and all(action.model.by_monitor for action in rule.actions)
+        yield (
+            "Nothing else: it tells of an incident once."
+            if tells and not rule.cooldown.amount
+            else _again(rule.cooldown)
+        )
 
 
 def _again(cooldown: Duration) -> str:
