@@ -10,6 +10,7 @@ from msgspec.structs import replace
 
 from tests.support.telemetry import ALL_ACTIONS, ScriptedTrainer, goodbye, hello, sample, saved
 from trainguard_rules import Engine, load_text
+from trainguard_rules.checkpoints import KEPT
 from trainguard_wire import Ack, Decision, Heartbeat, Intervention, Promoted, Promotion, encode
 
 SPIKE = """
@@ -66,6 +67,21 @@ def test_windows_go_back_to_the_checkpoints_step():
     trainer.feed(Ack(step=8, generation=1, time=8.0, action="by hand", kind="restore_checkpoint", status="applied",
                      checkpoint=4))  # fmt: skip
     assert watch.programs[0].statistics[0].value == 2.5
+
+
+def test_windows_of_the_newest_good_checkpoint_are_kept():
+    """However many are saved after it that are no good."""
+    trainer = ScriptedTrainer(book(), delay=10**6).run("loss", [1.0, 2.0, 1.0, 3.0])
+    trainer.checkpoint()
+    trainer.run("loss", [2.0] * 16)
+    assert [p.checkpoint for p in trainer.of(Promoted)] == [4]
+    for _ in range(3 * KEPT):
+        trainer.run("loss", [10.0])
+        trainer.checkpoint()
+    assert len(list(trainer.of(Promoted))) == 1
+    trainer.feed(Ack(step=trainer.step, generation=1, time=99.0, action="by hand", kind="restore_checkpoint",
+                     status="applied", checkpoint=4))  # fmt: skip
+    assert trainer.engine._watches[0].programs[0].statistics[0].value == 1.75
 
 
 def test_samples_of_an_older_generation_are_ignored_and_counted():
