@@ -14,14 +14,15 @@ import click
 import pytest
 from click.testing import CliRunner
 
+from tests.monitor.helpers import Still
 from trainguard_monitor.cli import main
 from trainguard_monitor.cli.settings import settable
 from trainguard_monitor.metrics.collector import build_registry
 from trainguard_monitor.notifier.endpoint import Endpoint
 from trainguard_monitor.notifier.metrics import NotifierCollector
 from trainguard_monitor.notifier.notifier import Notifier
-from trainguard_monitor.views.table import RulesView, RunView
-from trainguard_rules import RuleBook, load_text, shipped_packs
+from trainguard_monitor.views.table import RunView
+from trainguard_rules import load_text, shipped_packs
 from trainguard_rules.actions import ACTIONS
 from trainguard_rules.expr.functions import FUNCTIONS
 from trainguard_rules.rulefile.schema import FileModel
@@ -172,24 +173,13 @@ def test_keys_of_rule_files():
     assert keys - shown == set()
 
 
-class OneRun:
-    """A monitor with one run."""
-
-    ready = True
-
-    def rules(self) -> RulesView:
-        return RulesView(book=RuleBook(rules=(), sources=("a",), sha256="0"), loaded_at=0.0)
-
-    def runs(self) -> list[RunView]:
-        view: dict[str, Any] = {"signals": {"loss": 1.0}, "nonfinite": {"loss": 1}, "received": {"sample": 1}}
-        return [RunView(run="a", state="driven", rules_sha256="0", last_sample=0.0, **view)]
-
-
 def families() -> set[str]:
     """The metrics of the monitor, by the names that a scrape shows."""
     suffix = {"counter": "_total", "info": "_info"}
     notifier = Notifier([Endpoint("http://127.0.0.1:9093")], "")
-    found = [*build_registry(OneRun()).collect(), *NotifierCollector(notifier).collect()]
+    view: dict[str, Any] = {"signals": {"loss": 1.0}, "nonfinite": {"loss": 1}, "received": {"sample": 1}}
+    one_run = Still(RunView(run="a", state="driven", rules_sha256="0", last_sample=0.0, **view))
+    found = [*build_registry(one_run).collect(), *NotifierCollector(notifier).collect()]
     return {family.name + suffix.get(family.type, "") for family in found}
 
 

@@ -15,7 +15,8 @@ import httpx
 import pytest
 
 from tests.monitor.conftest import NewTrainer
-from tests.monitor.helpers import ScriptedTrainer, interventions_of, openings_of, running, serving, until
+from tests.monitor.helpers import ScriptedTrainer, interventions_of, openings_of, running, serving
+from tests.support.waiting import until
 from trainguard_monitor import daemon as daemon_module
 from trainguard_monitor.daemon import Daemon
 from trainguard_monitor.following.driver import Driver

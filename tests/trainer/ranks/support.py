@@ -43,15 +43,17 @@ class RankRun:
 
 
 class Heard(logging.Handler):
-    """What trainguard says in this process."""
+    """What trainguard says in this process, and what is to be done ``then``."""
 
-    def __init__(self) -> None:
+    def __init__(self, then: Callable[[], object] = lambda: None) -> None:
         super().__init__()
         self.lines: list[str] = []
+        self._then = then
         logging.getLogger("trainguard").addHandler(self)
 
     def emit(self, record: logging.LogRecord) -> None:
         self.lines.append(record.getMessage())
+        self._then()
 
 
 def digest(tensors: Iterable[Tensor]) -> str:
