@@ -352,7 +352,7 @@ def test_the_end_of_a_training_is_told(runs: Path, notifying: RuleBook, trainer:
     """A run that said goodbye meanwhile, and a monitor that ends with it."""
     with webhook() as hook:
         with running(Daemon(runs, notifying, clock=CLOCK, webhooks={"oncall": hook.url})) as daemon:
-            until(lambda: [view.state for view in daemon.runs()] == ["driven"])
+            until(lambda: [view.catching_up for view in daemon.runs()] == [False])
             trainer.sample(loss=1.0, grad_norm=50.0)
             trainer.goodbye()
         assert hook.ids == ["Explosion.0.1.1"]

@@ -322,7 +322,7 @@ def test_one_run_that_has_to_wait_keeps_no_other_waiting(
     """503, so that it comes again; but what could be taken in was."""
     other = new_trainer("b")
     other.hello()
-    until(lambda: [view.state for view in daemon.runs()] == ["driven", "driven"])
+    until(lambda: [view.catching_up for view in daemon.runs()] == [False, False])
     take_in = Driver.take_in
 
     def behind(self: Driver, record: Any) -> Taken:

@@ -61,7 +61,7 @@ def notifying(*urls: str, timing: Timing = QUICK) -> Iterator[Notifier]:
 @contextmanager
 def monitoring(trainer: ScriptedTrainer, notifier: Notifier) -> Iterator[Daemon]:
     with running(Daemon(trainer.run.path.parent, load_text(LABELLED), sink=notifier)) as daemon:
-        until(lambda: [view.state for view in daemon.runs()] == ["driven"])
+        until(lambda: [view.catching_up for view in daemon.runs()] == [False])
         yield daemon
 
 
