@@ -4,23 +4,24 @@ Everything that happens to the daemon from outside arrives in its inbox and wake
 in the directory of runs, what a person or an alert has to say to a run, other rules, or that it should stop. The
 loop never sleeps for one run at the cost of another: it waits for the inbox until the next run is due (`cadence`).
 Runs that are being caught up, and rules that are about to take over, take turns behind the runs that are followed
-live. What goes wrong with one run is that run's misfortune: it is logged, shown, tried again, and the others go on.
+live. What goes wrong with one run is that run's misfortune, and the others go on (`attending`).
 
 HTTP and metrics see the daemon as a `table.Monitor`: what that has answers from any thread.
 """
 
 import logging
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from concurrent.futures import Future
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from queue import Empty, SimpleQueue
-from typing import Literal, NamedTuple, TypeVar
+from typing import Literal, NamedTuple
 
 from trainguard_monitor.feed import Feed, Word
+from trainguard_monitor.following.attending import Attendant
 from trainguard_monitor.following.discovery import Discovery
 from trainguard_monitor.following.driver import Driver
 from trainguard_monitor.following.rota import Post, Rota
@@ -28,7 +29,7 @@ from trainguard_monitor.notifier.firing import Sink
 from trainguard_monitor.views.table import RulesView, RunDetail, RunView, Taken
 from trainguard_monitor.webhooks.sender import Webhooks
 from trainguard_rules import RuleBook
-from trainguard_wire import Input, LeaseHeld, RunDirectory, RunDirectoryError, Telemetry
+from trainguard_wire import Input, RunDirectory
 
 log = logging.getLogger(__name__)
 
@@ -54,7 +55,6 @@ class _Rules(NamedTuple):
 
 
 _Message = Literal["changed", "stop"] | _Errand | _Rules
-_Result = TypeVar("_Result")
 
 
 @dataclass(frozen=True)
@@ -90,6 +90,7 @@ class Daemon:
         self._discovery = Discovery(directory, lambda: self._inbox.put("changed"), polling=polling)
         self._posts: dict[str, Post] = {}  # by the name of the run
         self._rota = Rota()
+        self._attendant = Attendant(self._clock.monotonic)
         self._changing: list[Post] = []
         self._scan_at = 0.0
         self._scan_seconds = 0.0
@@ -209,7 +210,7 @@ class Daemon:
                 self._dismiss(post)
                 self._admit(post.driver.run)
             else:
-                self._try(post, partial(post.driver.replace_rules, message.book))
+                self._attendant.attempt(post, partial(post.driver.replace_rules, message.book))
         self._changing = list(self._posts.values())
         self.feed.publish("", [], [Word("rules")])
         message.reply.set_result(None)
@@ -226,48 +227,11 @@ class Daemon:
         if now >= self._scan_at:
             self._look_for_runs()
         for post in self._rota.take(now):
-            self._attend(post, post.driver.poll)
+            self._attendant.look(post, post.driver.poll, len(self._posts))
             self._rota.put(post)
         changing = self._next_change()
         if changing is not None:
-            self._try(changing, changing.driver.change_rules)
-
-    def _attend(self, post: Post, look: Callable[[float], Sequence[Telemetry]]) -> None:
-        now = self._clock.monotonic()
-        came = self._try(post, partial(look, now))
-        if came is not None:
-            post.complaint = ""
-            post.cadence.looked(now, came, post.driver.pace, company=len(self._posts))
-
-    def _try(self, post: Post, work: Callable[[], _Result]) -> _Result | None:
-        """Do something with one run. What goes wrong is dealt with here; None then."""
-        driver = post.driver
-        try:
-            return work()
-        except LeaseHeld as error:
-            self._complain(post, logging.INFO if driver.judges_itself else logging.WARNING, str(error))
-            post.cadence.postpone(self._clock.monotonic())
-        except (OSError, RunDirectoryError) as error:
-            self._give_up(post, error)
-        except Exception:
-            log.exception(
-                "%s: given up; this is a defect of trainguard", driver.run.name, extra={"run": driver.run.name}
-            )
-            driver.fail()
-            post.cadence.never()
-        return None
-
-    def _give_up(self, post: Post, error: Exception) -> None:
-        """Until later: what stands in the way may go."""
-        post.driver.fail()
-        hint = "; the monitor has to be allowed to write there" if isinstance(error, PermissionError) else ""
-        self._complain(post, logging.ERROR, f"{post.driver.run.name}: can't be followed: {error}{hint}")
-        post.cadence.postpone(self._clock.monotonic())
-
-    def _complain(self, post: Post, level: int, text: str) -> None:
-        if post.complaint != text:
-            log.log(level, "%s", text, extra={"run": post.driver.run.name})
-        post.complaint = text
+            self._attendant.attempt(changing, changing.driver.change_rules)
 
     def _look_for_runs(self) -> None:
         """Where that can't be done just now, the runs that were found before go on."""
@@ -312,7 +276,7 @@ class Daemon:
     def _drain(self) -> None:
         for post in self._posts.values():
             if post.driver.is_driven:
-                self._attend(post, post.driver.drain)
+                self._attendant.look(post, post.driver.drain, len(self._posts))
 
     def _finish_notifications(self) -> None:
         """What came of them goes on record; what nothing came of is for the next monitor."""
