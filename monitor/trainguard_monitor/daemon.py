@@ -274,8 +274,9 @@ class Daemon:
         self.feed.publish(run.name, [], [Word("found")])
 
     def _drain(self) -> None:
+        """To the end: what is followed, and what was written to lately and has not had its turn yet."""
         for post in self._posts.values():
-            if post.driver.is_driven:
+            if post.driver.is_driven or post.is_lively:
                 self._attendant.look(post, post.driver.drain, len(self._posts))
 
     def _finish_notifications(self) -> None:

@@ -53,6 +53,20 @@ def test_stop_reads_to_the_end(runs: Path, book: RuleBook, trainer: ScriptedTrai
     Lease.take(trainer.run.monitor_lock).release()
 
 
+def test_a_run_that_had_no_turn_yet_is_read_to_the_end(runs: Path, book: RuleBook, new_trainer: NewTrainer) -> None:
+    """One run is taken up at a time, and the monitor of a short training is told to stop right after it."""
+    trainers = [new_trainer(name) for name in "abc"]
+    for trainer in trainers:
+        trainer.hello()
+        trainer.sample(loss=1.0, grad_norm=99.0)
+        trainer.goodbye()
+    daemon = Daemon(runs, book)
+    daemon.stop()
+    daemon.run()
+    decisions = [record for trainer in trainers for record in derived_in(trainer.run) if isinstance(record, Decision)]
+    assert [decision.step for decision in decisions] == [1, 1, 1]
+
+
 def test_not_ready_while_it_stops(
     runs: Path, book: RuleBook, trainer: ScriptedTrainer, monkeypatch: pytest.MonkeyPatch
 ) -> None:

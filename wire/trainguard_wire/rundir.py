@@ -22,7 +22,7 @@ import msgspec
 from trainguard_wire.codec import decode_control, decode_journal, decode_telemetry
 from trainguard_wire.control import Control
 from trainguard_wire.journal import Journal
-from trainguard_wire.segments import RecordReader, SegmentWriter
+from trainguard_wire.segments import RecordReader, SegmentWriter, segment_numbers, segment_path
 from trainguard_wire.telemetry import KnobInfo, Telemetry
 
 SCHEMA = 1
@@ -99,6 +99,13 @@ class RunDirectory:
         if info.schema != SCHEMA:
             raise RunDirectoryError(f"{self.info_file}: schema {info.schema}, but this version reads schema {SCHEMA}")
         return info
+
+    def last_written(self) -> float:
+        """When the trainer last wrote telemetry, Unix seconds; 0 where it never did, or that can't be seen."""
+        try:
+            return os.stat(segment_path(self.telemetry, segment_numbers(self.telemetry)[-1])).st_mtime
+        except (IndexError, OSError):
+            return 0.0
 
     def read_telemetry(self) -> RecordReader[Telemetry]:
         return RecordReader(self.telemetry, decode_telemetry)
