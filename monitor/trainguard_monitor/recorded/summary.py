@@ -7,14 +7,15 @@ from typing import NamedTuple
 
 from trainguard_monitor.numbers import plural
 from trainguard_monitor.recorded.story import read_journal
-from trainguard_wire import Decision, Outcome, RunDirectory
+from trainguard_wire import Decision, Outcome, RunDirectory, Transition
 from trainguard_wire.rundir import runs_in
 
 
 class Summary(NamedTuple):
     """Of one run: interventions decided, and actions by what became of them.
 
-    ``asked``: how often a person was; ``observed``: how often rules in mode ``observe`` would have acted.
+    ``asked``: how often a person was; ``observed``: how often rules in mode ``observe`` would have acted; ``fired``:
+    the rules that did, in the order in which they first did.
     """
 
     run: str
@@ -23,12 +24,15 @@ class Summary(NamedTuple):
     not_applied: int
     asked: int = 0
     observed: int = 0
+    fired: tuple[str, ...] = ()
 
     def __str__(self) -> str:
         if not self.interventions:
             counts = (("asked", self.asked), ("would have acted", self.observed))
             found = [f"{what} {count} {plural(count, 'time')}" for what, count in counts if count]
-            return f"{self.run}: {'' if found else 'healthy, '}{', '.join(['no interventions', *found])}"
+            if not found:
+                found = [f"{rule} fired" for rule in self.fired] or ["no rule fired"]
+            return f"{self.run}: {', '.join(['no interventions', *found])}"
         acted = f"{self.interventions} {plural(self.interventions, 'intervention')}"
         text = f"{self.run}: {acted}, {self.applied} {plural(self.applied, 'action')} applied"
         return f"{text}, {self.not_applied} not applied" if self.not_applied else text
@@ -59,8 +63,11 @@ class Session:
 
 def _summarise(run: RunDirectory, since: float) -> Summary:
     interventions = applied = not_applied = asked = observed = 0
+    fired: dict[str, None] = {}
     for record in read_journal(run):
         match record:
+            case Transition(after="firing") if record.time >= since:
+                fired[record.rule] = None
             case Decision(verdict="act") if record.time >= since:
                 interventions += 1
             case Decision(verdict="await_approval") if record.time >= since:
@@ -70,4 +77,4 @@ def _summarise(run: RunDirectory, since: float) -> Summary:
             case Outcome() if record.time >= since and record.status != "withdrawn":
                 applied += record.status == "applied"
                 not_applied += record.status != "applied"
-    return Summary(run.name, interventions, applied, not_applied, asked, observed)
+    return Summary(run.name, interventions, applied, not_applied, asked, observed, tuple(fired))

@@ -37,6 +37,8 @@ def health_of(run: Mapping[str, Any], severities: Mapping[str, str], now: float)
         return Health(3, "attention", f"silent for {duration(silence)}")
     if run["firing"]:
         return Health(4, "warning", "warning")
+    if broken := _broken(run):
+        return Health(4, "warning", broken)
     if run["last_sample"] is None:
         return Health(5, "quiet", "no sample yet")
     if run["pending"]:
@@ -51,7 +53,16 @@ def _ended(run: Mapping[str, Any], severe: bool) -> Health:
         return Health(7, "quiet", "failed with an error")
     if not run["rules_sha256"]:
         return Health(8, "quiet", f"{outcome}, never judged")
-    return Health(7, "quiet", f"{outcome} in trouble") if severe else Health(8, "quiet", outcome)
+    if severe:
+        return Health(7, "quiet", f"{outcome} in trouble")
+    broken = _broken(run)
+    return Health(7, "quiet", f"{outcome}, {broken}") if broken else Health(8, "quiet", outcome)
+
+
+def _broken(run: Mapping[str, Any]) -> str:
+    """What no rule has to say to be so: that the last loss is no number. "" where it is one."""
+    loss = run["signals"].get("loss")
+    return f"loss is {loss}" if isinstance(loss, str) else ""
 
 
 def silent_for(run: Mapping[str, Any], now: float) -> float:
