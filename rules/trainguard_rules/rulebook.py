@@ -47,6 +47,11 @@ def restores(actions: Sequence[PlannedAction]) -> bool:
     return any(action.kind == "restore_checkpoint" for action in actions)
 
 
+def only_tells(actions: Sequence[PlannedAction]) -> bool:
+    """Whether there are actions, and nothing is done to the training."""
+    return bool(actions) and all(action.model.by_monitor for action in actions)
+
+
 class Verify(NamedTuple):
     """What has to become true ``within`` so long after an intervention, and what follows ``otherwise``."""
 

@@ -71,15 +71,20 @@ def check(run):
     return [ack for ack in acks if ack.status == "applied"]
 
 
-def test_killed_between_two_faults(start):
-    """The first monitor deals with the first fault, the second, started later, with the second."""
-    training, run = start(BURST - 10, BURST + 60, CORRUPTION - 10, CORRUPTION + 60)
+def first_fault_watched(training, run):
+    """By a monitor that is killed once it has acted, while the training stands after the first fault."""
     with monitor(run.path.parent) as first:
         training.halted()
         training.go_on()
         training.halted()
         until(lambda: told(run))
         kill(first)
+
+
+def test_killed_between_two_faults(start):
+    """The first monitor deals with the first fault, the second, started later, with the second."""
+    training, run = start(BURST - 10, BURST + 60, CORRUPTION - 10, CORRUPTION + 60)
+    first_fault_watched(training, run)
     training.go_on()
     with monitor(run.path.parent):
         training.halted()
@@ -98,12 +103,7 @@ def test_dead_while_the_fault_strikes(start):
     """Nobody watches when the tensor is corrupted; the monitor that comes later still saves the run."""
     late = CORRUPTION + 300
     training, run = start(BURST - 10, CORRUPTION - 60, late)
-    with monitor(run.path.parent) as first:
-        training.halted()
-        training.go_on()
-        training.halted()
-        until(lambda: told(run))
-        kill(first)
+    first_fault_watched(training, run)
     training.go_on()
     training.halted()
     assert all(each.step < CORRUPTION for each in told(run))

@@ -14,6 +14,7 @@ import click
 from trainguard_monitor.cli.faults import Fault, Held
 from trainguard_monitor.cli.options import (
     alertmanager_options,
+    in_mode,
     listen_option,
     log_format_option,
     mode_option,
@@ -182,8 +183,8 @@ def _notifier(alertmanagers: Sequence[str], external_url: str) -> "Notifier":
 def _announce(runs_dir: Path, mode: "Mode", address: str, ready_file: Path | None) -> None:
     import logging
 
-    how = "" if mode == "act" else f" in mode {mode}"
-    logging.getLogger(__name__).info("watching %s%s, serving http://%s/metrics", runs_dir, how, address)
+    said = "watching %s%s, serving http://%s/metrics"
+    logging.getLogger(__name__).info(said, runs_dir, in_mode(mode), address)
     if ready_file is not None:
         pending = ready_file.with_name(ready_file.name + ".tmp")
         try:

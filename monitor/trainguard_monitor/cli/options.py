@@ -32,6 +32,11 @@ def mode_option(command: _Command) -> _Command:
     )(command)
 
 
+def in_mode(mode: str) -> str:
+    """What to add where it is said under which rules something is watched."""
+    return "" if mode == "act" else f" in mode {mode}"
+
+
 def listen_option(default: str) -> Callable[[_Command], _Command]:
     return click.option(
         "--listen",

@@ -15,6 +15,7 @@ import click
 from trainguard_monitor.cli.faults import SIGNALLED, Fault, NotExecutable, NotFound
 from trainguard_monitor.cli.options import (
     alertmanager_options,
+    in_mode,
     listen_option,
     log_format_option,
     mode_option,
@@ -105,8 +106,7 @@ def run(
         raise Fault(str(error)) from None
     try:
         session = Session(runs_dir, time.time())
-        how = "" if mode == "act" else f" in mode {mode}"
-        log.info("watching %s%s, status page at http://%s/", runs_dir, how, sidecar.address)
+        log.info("watching %s%s, status page at http://%s/", runs_dir, in_mode(mode), sidecar.address)
         code = _train(command, runs_dir, sidecar)
     finally:
         sidecar.stop()

@@ -15,6 +15,7 @@ from typing import Any
 
 from trainguard_monitor.numbers import number
 from trainguard_monitor.recorded.chronicle import as_json
+from trainguard_monitor.recorded.takeovers import Takeovers
 from trainguard_monitor.recorded.texts import names_of
 from trainguard_monitor.views.course import Course, goodbye_as_json
 from trainguard_monitor.views.tally import STATUSES
@@ -55,9 +56,8 @@ class Glance:
         self._course = Course()
         self._generation = 0
         self._signals: dict[str, float] = {}
-        self._opened: Opened | None = None
         self._rules: dict[str, str] = {}
-        self._carried = set[str]()  # rules whose state is of a monitor that had others
+        self._takeovers = Takeovers()
         self._decisions: Counter[str] = Counter()
         self._actions: Counter[str] = Counter(dict.fromkeys(STATUSES, 0))
         self._last_decision: Decision | None = None
@@ -73,7 +73,10 @@ class Glance:
         return self._shown("ended" if self._course.ended else "open")
 
     def _shown(self, state: str) -> dict[str, Any]:
-        self._forget_rules()
+        opened = self._takeovers.newest
+        if opened is not None and self._takeovers.carried:
+            for rule in self._takeovers.ended(names_of(opened)):
+                del self._rules[rule]
         return {
             "run": self.run.name,
             "state": state,
@@ -84,7 +87,7 @@ class Glance:
             "last_record": self._course.last_record,
             "paused_since": self._course.paused_since,
             "goodbye": goodbye_as_json(self._course.goodbye),
-            "rules_sha256": "" if self._opened is None else self._opened.rules_sha256,
+            "rules_sha256": "" if opened is None else opened.rules_sha256,
             "signals": {name: number(value) for name, value in sorted(self._signals.items())},
             "firing": [rule for rule, state in self._rules.items() if state == "firing"],
             "pending": [rule for rule, state in self._rules.items() if state == "pending"],
@@ -122,12 +125,11 @@ class Glance:
     def _note(self, record: Journal) -> None:
         match record:
             case Opened():
-                if self._opened is not None and self._opened.rules_sha256 != record.rules_sha256:
-                    self._carried.update(rule for rule, state in self._rules.items() if state != "inactive")
-                self._opened = record
+                active = [rule for rule, state in self._rules.items() if state != "inactive"]
+                self._takeovers.opened(record, active, self._course.step)
             case Transition():
                 self._rules[record.rule] = record.after
-                self._carried.discard(record.rule)
+                self._takeovers.heard(record.rule)
             case Decision():
                 self._decisions[record.verdict] += 1
                 self._last_decision = record
@@ -138,13 +140,6 @@ class Glance:
             case Outcome():
                 self._actions[record.status] += 1
                 self._requests.pop(record.intervention, None)
-
-    def _forget_rules(self) -> None:
-        """Those that the last monitor does not have."""
-        if self._opened is not None and self._carried:
-            for rule in self._carried - names_of(self._opened):
-                del self._rules[rule]
-            self._carried.clear()
 
 
 def _near_the_end(directory: Path) -> Position | None:

@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from typing import NamedTuple
 
 from trainguard_monitor.recorded.story import Entry, entry_of
+from trainguard_monitor.recorded.takeovers import Takeovers
 from trainguard_wire import Decision, Journal, Opened, Outcome, Transition, Verification
 
 GAP = 20
@@ -62,16 +63,13 @@ class Incidents:
         self._active: dict[str, Band] = {}
         self._of: dict[str, Incident] = {}  # by intervention
         self._step = 0
-        self._rules_sha256 = ""
-        self._carried: dict[str, int] = {}  # rules that were active when others took over, and at which step
+        self._takeovers = Takeovers()
 
     def note(self, record: Journal) -> None:
         self._step = getattr(record, "step", self._step)
         match record:
             case Opened():
-                if record.rules_sha256 != self._rules_sha256:
-                    self._carried |= dict.fromkeys(self._active.keys() - self._carried.keys(), self._step)
-                self._rules_sha256 = record.rules_sha256
+                self._takeovers.opened(record, self._active, self._step)
             case Transition():
                 self._changed(record)
             case Decision(intervention=str(known)) if known in self._of and record.verdict != "act":
@@ -83,9 +81,7 @@ class Incidents:
 
     def end_others(self, rules: Collection[str]) -> None:
         """These are in force. What was active when they took over and is none of them was over then."""
-        for rule, step in self._carried.items():
-            if rule in rules:
-                continue
+        for rule, step in self._takeovers.ended(rules).items():
             self._bands.append(self._active.pop(rule)._replace(last=step))
             for incident in self.kept:
                 incident.firing.discard(rule)
@@ -96,7 +92,7 @@ class Incidents:
         yield from self._active.values()
 
     def _changed(self, record: Transition) -> None:
-        self._carried.pop(record.rule, None)
+        self._takeovers.heard(record.rule)
         before = self._active.pop(record.rule, None)
         if before is not None:
             self._bands.append(before._replace(last=record.step))

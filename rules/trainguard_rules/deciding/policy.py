@@ -16,7 +16,7 @@ from collections.abc import Collection, Iterable, Sequence
 from typing import NamedTuple
 
 from trainguard_rules.durations import Moment, elapsed
-from trainguard_rules.rulebook import PlannedAction, Rule, restores
+from trainguard_rules.rulebook import PlannedAction, Rule, only_tells, restores
 from trainguard_rules.watching.memory import Memory
 from trainguard_wire.control import Intervention
 from trainguard_wire.journal import Mode, Verdict
@@ -100,11 +100,6 @@ def _unsettled(rule: Rule, actions: Sequence[PlannedAction], situation: Situatio
         reason = f"no new good checkpoint since the last restores: not before step {situation.restores_from}"
         return Answer("hold_settling", reason)
     return None
-
-
-def only_tells(actions: Sequence[PlannedAction]) -> bool:
-    """Whether there are actions, and nothing is done to the training."""
-    return bool(actions) and all(action.model.by_monitor for action in actions)
 
 
 def _just_said(rule: Rule, memory: Memory, now: Moment) -> Answer | None:

@@ -11,7 +11,7 @@ from trainguard_rules.durations import Duration, Limit
 from trainguard_rules.explain import deeds, words
 from trainguard_rules.expr import Node
 from trainguard_rules.expr.nodes import Call, Logic, walk
-from trainguard_rules.rulebook import Expectation, Rule, RuleBook
+from trainguard_rules.rulebook import Expectation, Rule, RuleBook, only_tells
 
 WIDTH = 100
 
@@ -163,12 +163,8 @@ def _follows(rule: Rule) -> Iterator[str]:
     if rule.alert is not None and not rule.verify:
         yield "The next alert of this kind is answered again."
     elif not rule.verify and not (rule.escalate and rule.limit):
-        tells = bool(rule.actions) and all(action.model.by_monitor for action in rule.actions)
-        yield (
-            "Nothing else: it tells of an incident once."
-            if tells and not rule.cooldown.amount
-            else _again(rule.cooldown)
-        )
+        once = only_tells(rule.actions) and not rule.cooldown.amount
+        yield "Nothing else: it tells of an incident once." if once else _again(rule.cooldown)
 
 
 def _again(cooldown: Duration) -> str:

@@ -13,23 +13,7 @@ from tests.support.waiting import until
 from trainguard_wire import RunDirectory
 
 REPOSITORY = Path(__file__).parents[3]
-TRAINING = """\
-import os, sys, time
-from pathlib import Path
-sys.path.insert(0, {repository!r})
-from tests.monitor import helpers
-from tests.monitor.helpers import ScriptedTrainer, interventions_of
-from tests.support.waiting import until
-helpers.START = time.time()
-trainer = ScriptedTrainer(Path(os.environ["TRAINGUARD_RUNS"]) / "demo")
-trainer.hello()
-trainer.sample(loss=1.0, grad_norm=50.0)
-until(lambda: interventions_of(trainer.run))
-trainer.apply(interventions_of(trainer.run)[0])
-trainer.goodbye()
-sys.exit(5)
-"""
-WATCHED = """\
+BEGIN = """\
 import os, sys, time
 from pathlib import Path
 sys.path.insert(0, {repository!r})
@@ -40,7 +24,15 @@ helpers.START = time.time()
 trainer = ScriptedTrainer(Path(os.environ["TRAINGUARD_RUNS"]) / "demo")
 trainer.hello()
 trainer.sample(loss=1.0, grad_norm=50.0)
-until(lambda: any(getattr(record, "verdict", "") == "observe" for record in derived_in(trainer.run)))
+"""
+TRAINING = f"""\
+{BEGIN}until(lambda: interventions_of(trainer.run))
+trainer.apply(interventions_of(trainer.run)[0])
+trainer.goodbye()
+sys.exit(5)
+"""
+WATCHED = f"""\
+{BEGIN}until(lambda: any(getattr(record, "verdict", "") == "observe" for record in derived_in(trainer.run)))
 trainer.sample(loss=1.0, grad_norm=1.0)
 trainer.goodbye()
 sys.exit(len(interventions_of(trainer.run)))

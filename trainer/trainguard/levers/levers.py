@@ -59,7 +59,7 @@ class Levers:
         state, turn_back = self.state_dict(), self.knobs.keep()
 
         def take_back() -> None:
-            self.load_state_dict({**state, "knobs": {}})
+            self._put_back(state)
             turn_back()
 
         return take_back
@@ -80,8 +80,12 @@ class Levers:
         try:
             self._load(state)
         except Exception:
-            self._load({**before, "knobs": {}})  # none is turned by then
+            self._put_back(before)  # no knob is turned by then
             raise
+
+    def _put_back(self, state: Mapping[str, Any]) -> None:
+        """All but the knobs, to a state that this has been in."""
+        self._load({**state, "knobs": {}})
 
     def _load(self, state: Mapping[str, Any]) -> None:
         self.learning_rate.load_state_dict(state["lr"])
